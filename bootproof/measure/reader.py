@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cursor over the bytes of a log: every field is checked against what is left before it is taken."""
+
+from __future__ import annotations
+
+import struct
+
+_U16 = struct.Struct("<H")
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+
+
+class LogError(ValueError):
+    """A log is damaged: the message names the byte offset and what was wrong there."""
+
+    def __init__(self, offset: int, what: str, unit: str = "byte") -> None:
+        super().__init__(f"{unit} {offset}: {what}")
+        self.offset = offset
+        self.what = what
+
+
+class Reader:
+    """Takes little-endian fields off `data`, front to back; a field that is not all there is a
+    `LogError`."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.offset = 0
+
+    @property
+    def left(self) -> int:
+        return len(self.data) - self.offset
+
+    def take(self, size: int, what: str) -> bytes:
+        """Return the next `size` bytes; `what` names them in the error."""
+        if size > self.left:
+            raise LogError(self.offset, f"{what} needs {size} bytes, {self.left} are left")
+        start = self.offset
+        self.offset += size
+        return self.data[start : self.offset]
+
+    def u8(self, what: str) -> int:
+        return self.take(1, what)[0]
+
+    def u16(self, what: str) -> int:
+        return int(_U16.unpack(self.take(2, what))[0])
+
+    def u32(self, what: str) -> int:
+        return int(_U32.unpack(self.take(4, what))[0])
+
+    def u64(self, what: str) -> int:
+        return int(_U64.unpack(self.take(8, what))[0])
+
+    def sized(self, what: str) -> bytes:
+        """Return a field that is preceded by its length, a u32."""
+        return self.take(self.u32(f"length of {what}"), what)
