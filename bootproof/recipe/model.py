@@ -118,7 +118,7 @@ class Menu(_Table):
         "seconds until the default entry starts; 0 starts it at once", default=3, ge=0, le=600
     )
     entries: tuple[MenuEntry, ...] = _says(
-        "what is offered, in order: live (from medium), toram (copied to memory first), rescue (a shell)",
+        "what is offered, in order: live (from the medium), toram (copied to memory), rescue (a shell)",
         default=("live", "toram", "rescue"), min_length=1,
     )  # fmt: skip
     default: MenuEntry = _says("the entry that starts by itself; one of `menu.entries`", default="live")
@@ -192,7 +192,8 @@ class Recipe(_Table):
 def selects(pattern: str, module: str) -> bool:
     """Tell whether an item of `kernel.modules` keeps a module file, given its path below kernel/.
 
-    "drivers/ata/ahci" is that module, "drivers/usb/host" everything in that folder; * ? [] work within one name.
+    "drivers/ata/ahci" is that module, "drivers/usb/host" everything in that folder; * ? [] stand for parts
+    of one name.
     """
     wanted = pattern.rstrip("/").split("/")
     path = module.partition(".ko")[0].split("/")

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The reference table of docs/recipes.md, made from the model.
-
-`python -m bootproof.recipe.reference docs/recipes.md` makes it anew.
-"""
+"""The reference table of docs/recipes.md, made from the model."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,7 +11,7 @@ from pydantic import BaseModel
 from bootproof.recipe.model import Recipe
 from bootproof.recipe.parse import allowed_values
 
-BEGIN = "<!-- settings: made by `python -m bootproof.recipe.reference docs/recipes.md` -->"
+BEGIN = "<!-- settings: made by `python -m bootproof.recipe docs/recipes.md` -->"
 END = "<!-- end of settings -->"
 
 
@@ -69,8 +64,3 @@ def refresh(document: str) -> str:
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
     return before + markdown() + after
-
-
-if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.write_text(refresh(target.read_text()))

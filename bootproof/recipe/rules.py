@@ -10,7 +10,7 @@ from bootproof.recipe.model import LEVELS, Recipe
 
 BOOT_MODULES = ("loop", "squashfs", "overlay", "dm-verity", "isofs")
 MEDIUM_MODULES = (
-    "sr_mod", "ahci", "ata_piix", "usb-storage", "uas", "virtio_blk", "virtio_scsi", "nvme", 
+    "sr_mod", "ahci", "ata_piix", "usb-storage", "uas", "virtio_blk", "virtio_scsi", "nvme",
 )  # fmt: skip
 APPLIANCE_PACKAGES = ("python3", "python3-typer", "python3-rich")
 CHECK_PACKAGES = {
