@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bootproof.measure import algorithms, pcr
+from bootproof.measure import algorithms, described, pcr
 from bootproof.measure.bootlog import BootLog
 from bootproof.measure.imalog import ImaEntry
 from bootproof.measure.pcr import PcrBank
@@ -18,17 +17,21 @@ FIRMWARE_PCRS = range(8)
 @dataclass(frozen=True, slots=True)
 class PcrCheck:
     """One PCR: `value` is the TPM's (None: it could not be read), `replayed` the log's after `events`
-    events."""
+    events.
+
+    `misdescribed` are the numbers of events whose text is not what their digest was made from.
+    """
 
     index: int
     algorithm: str
     value: bytes | None
     replayed: bytes
     events: int
+    misdescribed: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
-        return self.value == self.replayed
+        return self.value == self.replayed and not self.misdescribed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,27 @@ class ImaCheck:
         return explained and self.boot_aggregate_ok is not False and not self.inconsistent
 
 
+@dataclass(frozen=True, slots=True)
+class BankCheck:
+    """One bank of the TPM against both logs; `boot` is None if the boot log has no digests for this bank."""
+
+    algorithm: str
+    boot: tuple[PcrCheck, ...] | None
+    ima: ImaCheck
+
+    @property
+    def ok(self) -> bool:
+        return self.boot is not None and all(check.ok for check in self.boot) and self.ima.ok
+
+
+def compare_bank(log: BootLog, entries: Sequence[ImaEntry], bank: PcrBank, algorithm: str) -> BankCheck:
+    """Compare a bank with both logs; a log that is missing is one without events or entries."""
+    # A log without events says nothing about algorithms: it leaves the PCRs of any bank as they were.
+    usable = log if log.events else BootLog((), (algorithm,))
+    boot = compare_boot(usable, bank, algorithm) if algorithm in usable.algorithms else None
+    return BankCheck(algorithm, boot, compare_ima(entries, bank, algorithm))
+
+
 def compare_boot(log: BootLog, bank: PcrBank, algorithm: str) -> tuple[PcrCheck, ...]:
     """Compare PCR 0 to 7, and every other PCR the boot log extends but IMA's, with the TPM's `bank`.
 
@@ -65,12 +89,16 @@ def compare_boot(log: BootLog, bank: PcrBank, algorithm: str) -> tuple[PcrCheck,
     algorithm.
     """
     replayed = pcr.replay_boot(log, algorithm)
-    events = Counter(event.pcr for event in log.measured if algorithm in event.digests)
     indices = sorted({*FIRMWARE_PCRS, *replayed} - {pcr.IMA_PCR})
     return tuple(
-        PcrCheck(i, algorithm, bank.get(i), replayed.get(i) or pcr.initial(algorithm, i), events[i])
-        for i in indices
+        _check(log, i, bank.get(i), replayed.get(i) or pcr.initial(algorithm, i), algorithm) for i in indices
     )
+
+
+def _check(log: BootLog, index: int, value: bytes | None, replayed: bytes, algorithm: str) -> PcrCheck:
+    events = [event for event in log.measured if event.pcr == index and algorithm in event.digests]
+    wrong = tuple(event.number for event in events if described.is_measured(event, algorithm) is False)
+    return PcrCheck(index, algorithm, value, replayed, len(events), wrong)
 
 
 def compare_ima(entries: Sequence[ImaEntry], bank: PcrBank, algorithm: str) -> ImaCheck:
