@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bootproof.appliance.port import REPORT_PORT
 from bootproof.launch.machine import HOST_TPM, Machine
 
 QEMU = "qemu-system-x86_64"
-REPORT_PORT = "org.bootproof.report"
 REPORT_DEVICE = "report"
 # SeaBIOS writes what it does to this port when a device listens there
 _FIRMWARE_LOG_PORT = "0x402"
