@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start-up, saved state and self tests (Part 3, 3 and 4)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from bootproof.tpm.codes import Rc, TpmError
+from bootproof.tpm.pcrs import PcrBank
+from bootproof.tpm.state import SavedState, StClearFlags
+from bootproof.tpm.wire import Nothing, Structure, sized32, structure, uint16
+
+if TYPE_CHECKING:
+    from bootproof.tpm.machine import Tpm
+
+ST_CLEAR: Final = 1
+ST_STATE: Final = 2
+ST_DEACTIVATED: Final = 3
+
+
+@structure
+class StartupIn(Structure):
+    """TPM_Startup: the type, ST_CLEAR, ST_STATE or ST_DEACTIVATED."""
+
+    kind: int = uint16()
+
+
+@structure
+class TestResultOut(Structure):
+    """TPM_GetTestResult: text for people."""
+
+    text: bytes = sized32()
+
+
+def startup(tpm: Tpm, args: StartupIn) -> None:
+    """INVALID_POSTINIT after the first; FAILEDSELFTEST, until the next TPM_Init, for ST_STATE without a
+    saved state.
+    """
+    if not tpm.post_init:
+        raise TpmError(Rc.INVALID_POSTINIT)
+    if args.kind not in (ST_CLEAR, ST_STATE, ST_DEACTIVATED):
+        raise TpmError(Rc.BAD_PARAMETER)
+    saved = tpm.permanent.saved
+    tpm.commit(replace(tpm.permanent, saved=b""))
+    tpm.post_init = False
+    tpm.start_ticks()
+    if args.kind == ST_STATE:
+        _restore(tpm, saved)
+        return
+    off = args.kind == ST_DEACTIVATED or tpm.permanent.flags.deactivated
+    tpm.stclear = StClearFlags(deactivated=off)
+    tpm.pcrs = PcrBank()
+
+
+def _restore(tpm: Tpm, saved: bytes) -> None:
+    if not saved:
+        tpm.failed = True
+        raise TpmError(Rc.FAILEDSELFTEST)
+    state = SavedState.decode(saved)
+    tpm.stclear = state.stclear
+    tpm.pcrs.load(state.pcrs)
+
+
+def save_state(tpm: Tpm, _args: Nothing) -> None:
+    """Keep PCRs and STCLEAR flags on disk; any later command but SaveState gives them up again."""
+    saved = SavedState(stclear=tpm.stclear, pcrs=tpm.pcrs.static_values())
+    tpm.commit(replace(tpm.permanent, saved=saved.encode()))
+
+
+def self_test(_tpm: Tpm, _args: Nothing) -> None:
+    """TPM_SelfTestFull and TPM_ContinueSelfTest: there is no hardware to test, and a failed TPM is refused
+    earlier.
+    """
+
+
+def get_test_result(tpm: Tpm, _args: Nothing) -> TestResultOut:
+    """Say in words whether the TPM is usable."""
+    return TestResultOut(b"no state to start from" if tpm.failed else b"passed")

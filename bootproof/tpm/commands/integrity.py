@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Integrity collection (Part 3, 16): Extend, PcrRead, PCR_Reset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bootproof.tpm.codes import Rc, TpmError
+from bootproof.tpm.limits import PCR_COUNT, PCR_SELECT_SIZE
+from bootproof.tpm.pcrs import ZEROS
+from bootproof.tpm.wire import Structure, digest, sized16, structure, uint32
+
+if TYPE_CHECKING:
+    from bootproof.tpm.machine import Tpm
+
+
+@structure
+class ExtendIn(Structure):
+    """TPM_Extend."""
+
+    pcr: int = uint32()
+    digest: bytes = digest()
+
+
+@structure
+class PcrReadIn(Structure):
+    """TPM_PCRRead."""
+
+    pcr: int = uint32()
+
+
+@structure
+class PcrValueOut(Structure):
+    """The value of one PCR."""
+
+    value: bytes = digest()
+
+
+@structure
+class PcrResetIn(Structure):
+    """TPM_PCR_Reset: a TPM_PCR_SELECTION, PCR 0 the lowest bit of the first byte (Part 2, 8.1)."""
+
+    selection: bytes = sized16()
+
+
+def extend(tpm: Tpm, args: ExtendIn) -> PcrValueOut:
+    """BADINDEX, BAD_LOCALITY. A TPM that is off extends, but answers zeros."""
+    return PcrValueOut(extend_pcr(tpm, args.pcr, args.digest))
+
+
+def extend_pcr(tpm: Tpm, pcr: int, value: bytes) -> bytes:
+    """Extend and return what the response shows: the new value, or zeros where the TPM is off."""
+    tpm.pcrs.check_index(pcr)
+    new = tpm.pcrs.extend(pcr, value, tpm.locality)
+    return ZEROS if tpm.permanent.flags.disable or tpm.stclear.deactivated else new
+
+
+def pcr_read(tpm: Tpm, args: PcrReadIn) -> PcrValueOut:
+    """BADINDEX."""
+    tpm.pcrs.check_index(args.pcr)
+    return PcrValueOut(tpm.pcrs.values[args.pcr])
+
+
+def pcr_reset(tpm: Tpm, args: PcrResetIn) -> None:
+    """INVALID_PCR_INFO for a selection that is too long or empty, NOTRESETABLE, NOTLOCAL; all or nothing."""
+    if len(args.selection) > PCR_SELECT_SIZE:
+        raise TpmError(Rc.INVALID_PCR_INFO)
+    bits = int.from_bytes(args.selection, "little")
+    selected = [index for index in range(PCR_COUNT) if bits >> index & 1]
+    if not selected:
+        raise TpmError(Rc.INVALID_PCR_INFO)
+    tpm.pcrs.reset(selected, tpm.locality, tpm.os_present)

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The TPM itself: power, locality, and the way of a command from its bytes to its response."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, TAG_RESPONSE, Ord, Rc, TpmError
+from bootproof.tpm.command import Command, In
+from bootproof.tpm.limits import BUFFER_SIZE
+from bootproof.tpm.pcrs import ZEROS, PcrBank
+from bootproof.tpm.state import Permanent, StClearFlags, Volatile
+from bootproof.tpm.store import Kind
+
+_HEADER: Final = struct.Struct(">HII")
+_LOG: Final = logging.getLogger("vtpm")
+_HASH_LOCALITY: Final = 4
+
+
+class Store(Protocol):
+    """Where permanent state goes; `store.StateDirectory` in the running program."""
+
+    def load(self, kind: Kind) -> bytes | None:
+        """Return the stored payload or None."""
+
+    def save(self, kind: Kind, payload: bytes) -> None:
+        """Store it durably or raise OSError."""
+
+    def remove(self, kind: Kind) -> None:
+        """Forget it."""
+
+
+def response(rc: int, body: bytes = b"") -> bytes:
+    """Return a response without authorisation sessions."""
+    return _HEADER.pack(TAG_RESPONSE, HEADER_SIZE + len(body), rc) + body
+
+
+class Tpm:
+    """One TPM 1.2. Handlers in commands/ work on the attributes and never raise anything but TpmError."""
+
+    def __init__(self, commands: Mapping[int, Command], store: Store, highest_locality: int = 4) -> None:
+        """Read the permanent state (StateError if it is damaged); the TPM has no power yet."""
+        self.commands = commands
+        self.store = store
+        self.running = False
+        self.locality = 0
+        self.highest_locality = highest_locality
+        self.buffer_size = BUFFER_SIZE
+        self.executed = 0
+        self.reload()
+        self._reset_volatile()
+
+    def reload(self) -> None:
+        """Read the permanent state again, as after it was replaced from outside."""
+        stored = self.store.load(Kind.PERMANENT)
+        self.permanent = Permanent() if stored is None else Permanent.decode(stored)
+
+    def _reset_volatile(self) -> None:
+        self.post_init = True
+        self.failed = False
+        self.os_present = False
+        self.stclear = StClearFlags()
+        self.pcrs = PcrBank()
+        self.sha1: Any = None
+        self.launch_hash: Any = None
+        self.start_ticks()
+
+    def set_locality(self, locality: int) -> None:
+        """Commands come from that locality from now on, power cycles included; BAD_LOCALITY if there is
+        none such.
+        """
+        if locality > self.highest_locality:
+            raise TpmError(Rc.BAD_LOCALITY)
+        self.locality = locality
+
+    # power ----------------------------------------------------------------------------------------
+
+    def power_on(self, resume: Volatile | None = None) -> None:
+        """TPM_Init: forget everything volatile, or continue from a snapshot."""
+        self._reset_volatile()
+        if resume is not None:
+            self._resume(resume)
+        self.running = True
+
+    def power_off(self) -> None:
+        """Stop answering; permanent state is on disk already."""
+        self.running = False
+
+    def snapshot(self) -> Volatile:
+        """Return the volatile state as it is now."""
+        return Volatile(
+            post_init=self.post_init,
+            failed=self.failed,
+            os_present=self.os_present,
+            stclear=self.stclear,
+            ticks=self.ticks(),
+            tick_nonce=self.tick_nonce,
+            pcrs=self.pcrs.encode(),
+        )
+
+    def _resume(self, state: Volatile) -> None:
+        self.post_init, self.failed, self.os_present = state.post_init, state.failed, state.os_present
+        self.stclear, self.tick_nonce = state.stclear, state.tick_nonce
+        self.pcrs.load(state.pcrs)
+        self._tick_zero = time.monotonic_ns() - state.ticks * 1000
+
+    def start_ticks(self) -> None:
+        """Begin a new tick session: count from 0 under a new nonce (Part 1, 20)."""
+        self._tick_zero = time.monotonic_ns()
+        self.tick_nonce = os.urandom(len(ZEROS))
+
+    def ticks(self) -> int:
+        """Return the microseconds since TPM_Startup."""
+        return (time.monotonic_ns() - self._tick_zero) // 1000
+
+    # permanent state ------------------------------------------------------------------------------
+
+    def commit(self, permanent: Permanent) -> None:
+        """Make this the permanent state: on disk first, then in memory; IOERROR changes nothing in memory.
+
+        A handler commits before it changes anything volatile, so that a failing disk leaves the TPM as it
+        was.
+        """
+        if permanent == self.permanent:
+            return
+        try:
+            self.store.save(Kind.PERMANENT, permanent.encode())
+        except OSError as error:
+            _LOG.error("state not written: %s", error)
+            raise TpmError(Rc.IOERROR) from error
+        self.permanent = permanent
+
+    def commit_flags(self, **flags: bool) -> None:
+        """Commit a change of permanent flags."""
+        self.commit(replace(self.permanent, flags=replace(self.permanent.flags, **flags)))
+
+    # commands -------------------------------------------------------------------------------------
+
+    def execute(self, request: bytes) -> bytes:
+        """Return the response to one command of any content; nothing that arrives here raises."""
+        self.executed += 1
+        if not self.running:
+            return response(Rc.FAIL)
+        try:
+            return self._run(request)
+        except TpmError as error:
+            return response(error.rc)
+        except Exception:
+            _LOG.exception("a command failed in a way that it should not")
+            return response(Rc.FAIL)
+
+    def _run(self, request: bytes) -> bytes:
+        size = len(request)
+        if size < HEADER_SIZE or size > self.buffer_size:
+            raise TpmError(Rc.BAD_PARAM_SIZE)
+        tag, claimed, ordinal = _HEADER.unpack_from(request)
+        if claimed != size:
+            raise TpmError(Rc.BAD_PARAM_SIZE)
+        command = self.commands.get(ordinal)
+        if command is None:
+            raise TpmError(Rc.BAD_ORDINAL)
+        self._admit(command)
+        if tag != TAG_REQUEST + command.auths:
+            raise TpmError(Rc.BADTAG)
+        answer = command.handler(self, command.parameters.decode(request[HEADER_SIZE:]))
+        body = b"" if answer is None else answer.encode()
+        return _HEADER.pack(TAG_RESPONSE, HEADER_SIZE + len(body), Rc.SUCCESS) + body
+
+    def _admit(self, command: Command) -> None:
+        """Refuse what the state of the TPM does not allow, and end what any other command ends."""
+        if self.post_init and In.POST_INIT not in command.allowed:
+            raise TpmError(Rc.INVALID_POSTINIT)
+        if self.failed and In.FAILED not in command.allowed:
+            raise TpmError(Rc.FAILEDSELFTEST)
+        if self.permanent.flags.disable and In.DISABLED not in command.allowed:
+            raise TpmError(Rc.DISABLED)
+        if self.stclear.deactivated and In.DEACTIVATED not in command.allowed:
+            raise TpmError(Rc.DEACTIVATED)
+        if self.sha1 is not None and not command.keeps_sha1:
+            self.sha1 = None
+        if self.permanent.saved and command.ordinal not in (Ord.SAVE_STATE, Ord.STARTUP):
+            self.commit(replace(self.permanent, saved=b""))
+
+    # dynamic launch: signals of the chip set, not commands (PC Client TIS 1.3, section 11.3) ------
+
+    def hash_start(self) -> None:
+        """TPM_HASH_START: locality 4, PCR 17 to 22 zero, the establishment flag set. INVALID_POSTINIT
+        before Startup.
+        """
+        self._need_started()
+        self.commit_flags(established=True)
+        self.os_present = True
+        self.pcrs.start_dynamic_launch()
+        self.launch_hash = hashlib.sha1(usedforsecurity=False)
+
+    def hash_data(self, data: bytes) -> None:
+        """TPM_HASH_DATA; SHA_THREAD without a hash_start."""
+        self._need_started()
+        if self.launch_hash is None:
+            raise TpmError(Rc.SHA_THREAD)
+        self.launch_hash.update(data)
+
+    def hash_end(self) -> None:
+        """TPM_HASH_END: extend PCR 17 with the SHA-1 of all the data; SHA_THREAD without a hash_start."""
+        self._need_started()
+        if self.launch_hash is None:
+            raise TpmError(Rc.SHA_THREAD)
+        self.pcrs.extend(17, self.launch_hash.digest(), _HASH_LOCALITY)
+        self.launch_hash = None
+
+    def _need_started(self) -> None:
+        if not self.running:
+            raise TpmError(Rc.FAIL)
+        if self.post_init:
+            raise TpmError(Rc.INVALID_POSTINIT)

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The emulator as a program: options in, sockets and state opened, served, everything cleared away at the
+end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import struct
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+from bootproof.tpm import limits
+from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, Ord
+from bootproof.tpm.commands.table import COMMANDS
+from bootproof.tpm.commands.vendor import SET_LOCALITY
+from bootproof.tpm.machine import Tpm
+from bootproof.tpm.options import HELP, Config, LogTarget, UsageError, parse
+from bootproof.tpm.server import Server
+from bootproof.tpm.sockets import Endpoint, Listener, SocketError, connected
+from bootproof.tpm.store import StateDirectory, StateError
+
+_USAGE: Final = 2
+_HOST: Final = 10
+_NAME: Final = "bootproof-vtpm"
+_FEATURES: Final = ("tpm-1.2", "flags-opt-startup", "monitor")
+_LEVELS: Final = (logging.ERROR, logging.WARNING)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the program with these arguments (without its name) and return its exit code."""
+    if set(arguments) & {"--help", "-h"}:
+        _say(HELP)
+        return 0
+    if "--version" in arguments:
+        _say(f"{_NAME} {limits.VERSION}, TPM 1.2\n")
+        return 0
+    if "--print-capabilities" in arguments:
+        features = {"type": "swtpm", "features": list(_FEATURES), "version": limits.VERSION}
+        _say(json.dumps(features) + "\n")
+        return 0
+    if arguments[:1] != ["socket"]:
+        _complain(
+            [f"the first argument must be the word socket, not {arguments[0] if arguments else 'nothing'}"]
+        )
+        return _USAGE
+    try:
+        config = parse(arguments[1:])
+    except UsageError as error:
+        _complain(error.faults)
+        return _USAGE
+    return _serve(config)
+
+
+def _serve(config: Config) -> int:
+    with ExitStack() as stack:
+        try:
+            _start_log(config.log)
+            server, state = _prepare(config, stack)
+            if config.daemon:
+                _go_to_background(state)
+            _write_pid(config, stack)
+        except (SocketError, StateError) as error:
+            _complain([str(error)])
+            return _HOST
+        except OSError as error:
+            _complain([f"{error.filename or 'cannot start'}: {error.strerror}"])
+            return _HOST
+        server.run()
+    return 0
+
+
+def _prepare(config: Config, stack: ExitStack) -> tuple[Server, StateDirectory]:
+    """Open the state and all sockets."""
+    state = StateDirectory(config.directory, config.state_mode)
+    stack.callback(state.close)
+    commands = COMMANDS | {SET_LOCALITY.ordinal: SET_LOCALITY} if config.allow_set_locality else COMMANDS
+    tpm = Tpm(commands, state, highest_locality=3 if config.reject_locality_4 else 4)
+    server = Server(tpm, config.terminate)
+    if config.control is not None:
+        if config.control.connected_fd is not None:
+            server.serve_control(connected(config.control))
+        else:
+            server.listen_control(_listen(config.control, stack))
+    if config.data is not None:
+        if config.data.connected_fd is not None:
+            server.serve_data(connected(config.data))
+        else:
+            server.listen_data(_listen(config.data, stack))
+    if config.monitor is not None:
+        if config.monitor.connected_fd is not None:
+            server.serve_monitor(connected(config.monitor))
+        else:
+            server.listen_monitor(_listen(config.monitor, stack))
+    if config.powered:
+        tpm.power_on()
+    if config.startup is not None:
+        tpm.execute(struct.pack(">HIIH", TAG_REQUEST, HEADER_SIZE + 2, Ord.STARTUP, config.startup))
+    return server, state
+
+
+def _listen(endpoint: Endpoint, stack: ExitStack) -> Listener:
+    listener = Listener(endpoint)
+    stack.callback(listener.close)
+    return listener
+
+
+def _go_to_background(state: StateDirectory) -> None:
+    """Leave the caller behind; he may connect as soon as he goes on, because the sockets are open."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    state.write_holder()
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(null, standard)
+    if null > 2:
+        os.close(null)
+
+
+def _write_pid(config: Config, stack: ExitStack) -> None:
+    text = f"{os.getpid()}\n"
+    if config.pid_file is not None:
+        config.pid_file.write_text(text)
+        stack.callback(_remove, config.pid_file)
+    elif config.pid_descriptor is not None:
+        os.write(config.pid_descriptor, text.encode())
+        os.close(config.pid_descriptor)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def _start_log(target: LogTarget) -> None:
+    log = logging.getLogger("vtpm")
+    log.setLevel(_LEVELS[target.level] if target.level < len(_LEVELS) else logging.INFO)
+    log.propagate = False
+    if target.file == Path("-"):
+        handler: logging.Handler = logging.NullHandler()
+    elif target.file is not None:
+        handler = logging.FileHandler(target.file, mode="w" if target.truncate else "a")
+    elif target.descriptor is not None:
+        handler = logging.StreamHandler(os.fdopen(target.descriptor, "w"))
+    else:
+        handler = logging.StreamHandler()
+    handler.setFormatter(
+        logging.Formatter(target.prefix.replace("%", "%%") + "%(asctime)s %(levelname)s %(message)s")
+    )
+    log.handlers = [handler]
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+
+
+def _complain(faults: list[str]) -> None:
+    for fault in faults:
+        sys.stderr.write(f"{_NAME}: {fault}\n")

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One thread, one selector, no blocking call: data, control and monitor connections around one TPM.
+
+One data client and one control client are served at a time; further ones wait in the backlog, as with
+swtpm. A client that does not read its responses is not read from either, and delays nobody else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import stat
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Final, Protocol
+
+from bootproof.tpm.control import ControlChannel, ProtocolError
+from bootproof.tpm.machine import Tpm
+from bootproof.tpm.monitor import Monitor
+from bootproof.tpm.sockets import Listener
+from bootproof.tpm.stream import CommandStream
+
+_LOG: Final = logging.getLogger("vtpm")
+_CHUNK: Final = 65536
+_MOST_DESCRIPTORS: Final = 4
+_MOST_MONITORS: Final = 8
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class Feed(Protocol):
+    """What interprets the bytes of a connection."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes, return the response."""
+
+
+class Connection:
+    """A non-blocking connection and what is still to be sent over it."""
+
+    def __init__(
+        self, server: Server, peer: socket.socket, feed: Feed, on_close: Callable[[Connection], None]
+    ) -> None:
+        peer.setblocking(False)
+        if peer.family in (socket.AF_INET, socket.AF_INET6):
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.peer = peer
+        self.feed = feed
+        self._server = server
+        self._on_close = on_close
+        self._unsent = b""
+        self._closed = False
+        self.disconnect = False
+        server.selector.register(peer, _READ, self.ready)
+
+    def ready(self, _events: int) -> None:
+        """Go on sending if something is unsent, else read and answer."""
+        if self._closed:  # by an earlier event of the same round
+            return
+        if self._unsent:
+            self.send(b"")
+            return
+        try:
+            data = self.receive()
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        try:
+            answer = self.feed.feed(data)
+        except ProtocolError as error:
+            _LOG.warning("connection closed: %s", error)
+            self.close()
+            return
+        if answer:
+            self.send(answer)
+
+    def receive(self) -> bytes:
+        """Return what has arrived; nothing means that the peer has closed."""
+        return self.peer.recv(_CHUNK)
+
+    def send(self, data: bytes) -> None:
+        """Send now what the peer takes, and the rest when it takes more."""
+        waiting = bool(self._unsent)
+        data = self._unsent + data
+        try:
+            sent = self.peer.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close()
+            return
+        self._unsent = data[sent:]
+        if bool(self._unsent) != waiting:
+            self._server.selector.modify(self.peer, _WRITE if self._unsent else _READ, self.ready)
+        if self.disconnect and not self._unsent:
+            self.close()
+
+    def close(self) -> None:
+        """Forget the peer."""
+        if self._closed:
+            return
+        self._closed = True
+        self._server.selector.unregister(self.peer)
+        self.peer.close()
+        self._on_close(self)
+
+
+class ControlConnection(Connection):
+    """A connection whose bytes may come with descriptors."""
+
+    feed: ControlChannel
+
+    def receive(self) -> bytes:
+        """Return what has arrived, its descriptors in the channel; close those that nobody asked for."""
+        if self.peer.family != socket.AF_UNIX:
+            return self.peer.recv(_CHUNK)
+        data, descriptors, _, _ = socket.recv_fds(
+            self.peer, _CHUNK, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+        )
+        self.drop_descriptors()
+        self.feed.descriptors = descriptors
+        return data
+
+    def drop_descriptors(self) -> None:
+        """Close the descriptors that no request has taken."""
+        while self.feed.descriptors:
+            os.close(self.feed.descriptors.pop())
+
+    def close(self) -> None:
+        """Forget the peer and its descriptors."""
+        self.drop_descriptors()
+        super().close()
+
+
+class Server:
+    """The emulator as a server; `run` returns when it is told to end or nobody can reach it any more."""
+
+    def __init__(self, tpm: Tpm, terminate: bool = False) -> None:
+        self.tpm = tpm
+        self.selector = selectors.DefaultSelector()
+        self._terminate = terminate
+        self._done = False
+        self._data: Connection | None = None
+        self._control: Connection | None = None
+        self._monitors: set[Connection] = set()
+        self._data_listener: Listener | None = None
+        self._control_listener: Listener | None = None
+
+    # what is served -------------------------------------------------------------------------------
+
+    def listen_data(self, listener: Listener) -> None:
+        """Accept data clients there, one after the other."""
+        self._data_listener = listener
+        self.selector.register(listener.socket, _READ, self._accept_data)
+
+    def listen_control(self, listener: Listener) -> None:
+        """Accept control clients there, one after the other."""
+        self._control_listener = listener
+        self.selector.register(listener.socket, _READ, self._accept_control)
+
+    def listen_monitor(self, listener: Listener) -> None:
+        """Accept monitor clients there."""
+        self.selector.register(listener.socket, _READ, lambda _events: self._accept_monitor(listener))
+
+    def serve_data(self, peer: socket.socket) -> None:
+        """Take that connection for the data channel."""
+        self._data = Connection(self, peer, CommandStream(self.tpm), self._data_closed)
+        if self._data_listener is not None:
+            self._data.disconnect = self._data_listener.endpoint.disconnect
+            self.selector.unregister(self._data_listener.socket)
+
+    def serve_control(self, peer: socket.socket) -> None:
+        """Take that connection for the control channel."""
+        self._control = ControlConnection(self, peer, ControlChannel(self.tpm, self), self._control_closed)
+        if self._control_listener is not None:
+            self.selector.unregister(self._control_listener.socket)
+
+    def serve_monitor(self, peer: socket.socket) -> None:
+        """Take that connection for a monitor."""
+        self._monitors.add(Connection(self, peer, Monitor(self.tpm), self._monitors.discard))
+
+    # what the control channel asks ----------------------------------------------------------------
+
+    def take_data_fd(self, descriptor: int) -> bool:
+        """Serve commands on that descriptor; it is closed if it cannot be used."""
+        usable = self._data is None and stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+        if not usable:
+            os.close(descriptor)
+            return False
+        self.serve_data(socket.socket(fileno=descriptor))
+        return True
+
+    def shut_down(self) -> None:
+        """End after the present event."""
+        self._done = True
+
+    # the loop -------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until SIGTERM, SIGINT, SIGHUP, SHUTDOWN, or until the last one who could ask is gone."""
+        wake_up, waker = socket.socketpair()
+        with wake_up, waker:
+            waker.setblocking(False)
+            self.selector.register(wake_up, _READ, lambda _events: self.shut_down())
+            old_waker = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+            old_handlers = {
+                number: signal.signal(number, _noted)
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+            }
+            try:
+                self._loop()
+            finally:
+                signal.set_wakeup_fd(old_waker)
+                for number, handler in old_handlers.items():
+                    signal.signal(number, handler)
+                self._close_all()
+
+    def _loop(self) -> None:
+        select = self.selector.select
+        while not self._done:
+            for key, events in select(self._patience()):
+                key.data(events)
+            self._expire()
+
+    def _patience(self) -> float | None:
+        deadline = self._deadline()
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def _deadline(self) -> float | None:
+        stream = self._data.feed if self._data is not None else None
+        return stream.deadline if isinstance(stream, CommandStream) else None
+
+    def _expire(self) -> None:
+        deadline = self._deadline()
+        if deadline is None or time.monotonic() < deadline:
+            return
+        data = self._data
+        assert data is not None and isinstance(data.feed, CommandStream)
+        data.send(data.feed.give_up())
+
+    def _close_all(self) -> None:
+        for connection in (self._data, self._control, *self._monitors):
+            if connection is not None:
+                connection.close()
+        self.selector.close()
+
+    # events ---------------------------------------------------------------------------------------
+
+    def _accept_data(self, _events: int) -> None:
+        assert self._data_listener is not None
+        peer = None if self._data is not None else _accept(self._data_listener)
+        if peer is not None:
+            self.serve_data(peer)
+
+    def _accept_control(self, _events: int) -> None:
+        assert self._control_listener is not None
+        peer = _accept(self._control_listener)
+        if peer is not None:
+            self.serve_control(peer)
+
+    def _accept_monitor(self, listener: Listener) -> None:
+        peer = _accept(listener)
+        if peer is None:
+            return
+        if len(self._monitors) >= _MOST_MONITORS:
+            peer.close()
+        else:
+            self.serve_monitor(peer)
+
+    def _data_closed(self, _connection: Connection) -> None:
+        self._data = None
+        if self._data_listener is not None:
+            self.selector.register(self._data_listener.socket, _READ, self._accept_data)
+        self._client_gone()
+
+    def _control_closed(self, _connection: Connection) -> None:
+        self._control = None
+        if self._control_listener is not None:
+            self.selector.register(self._control_listener.socket, _READ, self._accept_control)
+        self._client_gone()
+
+    def _client_gone(self) -> None:
+        """End with --terminate, and when neither a connection nor a way to a new one is left."""
+        reachable = self._data or self._control or self._data_listener or self._control_listener
+        if self._terminate or not reachable:
+            self._done = True
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """The signal's number is in the wake-up socket; a handler must exist for it to get there."""
+
+
+def _accept(listener: Listener) -> socket.socket | None:
+    with suppress(OSError):
+        return listener.socket.accept()[0]
+    return None

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Declared structures: fields with a codec each, from which reading and writing derive. All numbers are big
+endian.
+
+    @structure
+    class PcrReadIn(Structure):
+        pcr: int = uint32()
+
+A value that does not fit raises TpmError: BAD_PARAM_SIZE when bytes lack or are left over, SIZE for a
+length that no command can have, INVALID_STRUCTURE for a wrong structure tag.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, Final, Self, TypeVar, dataclass_transform
+
+from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
+
+_LONGEST: Final = 0x10000  # no sized field of the specification comes near it
+
+
+class Reader:
+    """A cursor over the parameters of one command."""
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next `size` bytes; BAD_PARAM_SIZE if there are fewer."""
+        end = self._at + size
+        if end > len(self._data):
+            raise TpmError(Rc.BAD_PARAM_SIZE)
+        part = self._data[self._at : end]
+        self._at = end
+        return part
+
+    def end(self) -> None:
+        """Raise BAD_PARAM_SIZE unless everything was read."""
+        if self._at != len(self._data):
+            raise TpmError(Rc.BAD_PARAM_SIZE)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How a field is read and written; `fixed` is its `struct` format where its width never varies."""
+
+    read: Callable[[Reader], Any]
+    write: Callable[[Any], bytes]
+    fixed: str = ""
+
+
+def _fixed_codec(layout: str) -> Codec:
+    packer = struct.Struct(">" + layout)
+    return Codec(lambda reader: packer.unpack(reader.take(packer.size))[0], packer.pack, layout)
+
+
+def _sized_codec(length_layout: str) -> Codec:
+    length = struct.Struct(">" + length_layout)
+
+    def read(reader: Reader) -> bytes:
+        size: int = length.unpack(reader.take(length.size))[0]
+        if size > _LONGEST:
+            raise TpmError(Rc.SIZE)
+        return reader.take(size)
+
+    return Codec(read, lambda value: length.pack(len(value)) + value)
+
+
+_UINT8, _UINT16, _UINT32, _UINT64, _BOOL = (_fixed_codec(layout) for layout in "BHIQ?")
+_SIZED16, _SIZED32 = _sized_codec("H"), _sized_codec("I")
+_CODEC: Final = "codec"
+
+
+def _declare(codec: Codec, default: Any = MISSING) -> Any:
+    return field(default=default, metadata={_CODEC: codec})
+
+
+def uint8(*, default: Any = MISSING) -> Any:
+    """Declare a BYTE."""
+    return _declare(_UINT8, default)
+
+
+def uint16(*, default: Any = MISSING) -> Any:
+    """Declare a UINT16."""
+    return _declare(_UINT16, default)
+
+
+def uint32(*, default: Any = MISSING) -> Any:
+    """Declare a UINT32."""
+    return _declare(_UINT32, default)
+
+
+def uint64(*, default: Any = MISSING) -> Any:
+    """Declare a UINT64."""
+    return _declare(_UINT64, default)
+
+
+def boolean(*, default: Any = MISSING) -> Any:
+    """Declare a BOOL: one byte, 0 or 1."""
+    return _declare(_BOOL, default)
+
+
+def raw(size: int, *, default: Any = MISSING) -> Any:
+    """Declare exactly `size` bytes."""
+    return _declare(_fixed_codec(f"{size}s"), default)
+
+
+def digest(*, default: Any = MISSING) -> Any:
+    """Declare a TPM_DIGEST or TPM_NONCE: 20 bytes."""
+    return raw(DIGEST_SIZE, default=default)
+
+
+def sized16(*, default: Any = MISSING) -> Any:
+    """Declare bytes that follow a UINT16 with their number."""
+    return _declare(_SIZED16, default)
+
+
+def sized32(*, default: Any = MISSING) -> Any:
+    """Declare bytes that follow a UINT32 with their number."""
+    return _declare(_SIZED32, default)
+
+
+def structure_tag(*, default: int) -> Any:
+    """Declare a TPM_STRUCTURE_TAG, which must have this value."""
+
+    def read(reader: Reader) -> int:
+        if reader.take(2) != default.to_bytes(2):
+            raise TpmError(Rc.INVALID_STRUCTURE)
+        return default
+
+    return _declare(Codec(read, lambda tag: int(tag).to_bytes(2)), default)
+
+
+def nested(kind: type[Structure], *, default_factory: Any = MISSING) -> Any:
+    """Declare a structure inside a structure."""
+    codec = Codec(kind.read, lambda value: value.encode())
+    return field(default_factory=default_factory, metadata={_CODEC: codec})
+
+
+class Structure:
+    """Base of everything that @structure declares."""
+
+    __slots__ = ()
+    CODECS: ClassVar[tuple[tuple[str, Codec], ...]] = ()
+    PACKER: ClassVar[struct.Struct | None] = None
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read one structure and leave the cursor behind it."""
+        return cls(*[codec.read(reader) for _, codec in cls.CODECS])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read one structure that fills `data` exactly."""
+        if cls.PACKER is not None:
+            if len(data) != cls.PACKER.size:
+                raise TpmError(Rc.BAD_PARAM_SIZE)
+            return cls(*cls.PACKER.unpack(data))
+        reader = Reader(data)
+        value = cls.read(reader)
+        reader.end()
+        return value
+
+    def encode(self) -> bytes:
+        """Return the bytes of this structure."""
+        if self.PACKER is not None:
+            return self.PACKER.pack(*[getattr(self, name) for name, _ in self.CODECS])
+        return b"".join([codec.write(getattr(self, name)) for name, codec in self.CODECS])
+
+
+S = TypeVar("S", bound=Structure)
+
+
+@dataclass_transform(
+    frozen_default=True,
+    field_specifiers=(
+        uint8,
+        uint16,
+        uint32,
+        uint64,
+        boolean,
+        raw,
+        digest,
+        sized16,
+        sized32,
+        structure_tag,
+        nested,
+    ),
+)
+def structure(cls: type[S]) -> type[S]:
+    """Make a frozen dataclass of a Structure whose fields are declared with the functions above."""
+    made = dataclass(frozen=True, slots=True)(cls)
+    made.CODECS = tuple((part.name, part.metadata[_CODEC]) for part in fields(made))  # type: ignore[arg-type]
+    if all(codec.fixed for _, codec in made.CODECS):
+        made.PACKER = struct.Struct(">" + "".join(codec.fixed for _, codec in made.CODECS))
+    return made
+
+
+@structure
+class Nothing(Structure):
+    """No parameters."""
