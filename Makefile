@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit test-matrix bench lock clean setup-build setup-test
+
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -q
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup-build  ## set up this machine, build the demo ISO, boot it and judge it
+	./builder.py build demo
+	./builder.py smoke demo
+	@echo "Now look around in it:  ./builder.py run demo"
+
+test: test-unit  ## set up this machine, run all tests: unit tests, then those that build and boot machines
+	@echo "== machine tests"
+	$(PYTEST) -m qemu
+
+test-unit: setup-test  ## the tests that need no machine, with linters and types: seconds
+	@echo "== unit tests, linters, types"
+	$(PYTEST)
+
+test-matrix: setup-test  ## slow extras: all suites and ways to boot
+	@echo "== machine tests, all suites and ways to boot"
+	$(PYTEST) -m matrix
+
+bench: setup-build  ## measure builds and boots, write docs/benchmarks.md
+	$(PYTHON) -m bootproof.bench
+
+lock:  ## pin the newest Python packages that setup/requirements.in allows
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--upgrade --output-file setup/requirements.lock setup/requirements.in
+
+clean:  ## remove what was built, and .venv
+	rm -rf out .venv
+
+setup-build:
+	@setup/install build run smoke
+
+setup-test:
+	@setup/install
