@@ -83,30 +83,37 @@ def run(
     data: bytes | None = None,
     log: Path | None = None,
     check: bool = True,
+    grace: float = 5.0,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end and return its status and output (bytes; standard error goes to `log` as well).
+    """Run a program to its end and return its status and output (bytes; both go to the end of `log` as well).
 
     A non-zero status is a `HostError` unless `check` is false.
     """
     stdin = subprocess.DEVNULL if data is None else subprocess.PIPE
-    with running(argv, env=env, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    pipe = subprocess.PIPE
+    with running(argv, grace=grace, env=env, cwd=cwd, stdin=stdin, stdout=pipe, stderr=pipe) as child:
         out, err = child.communicate(data)
     if log is not None:
         with log.open("ab") as stream:
             stream.write(f"$ {paste(argv)}\n".encode() + out + err)
     if check and child.returncode != 0:
         raise failure(argv, child.returncode, (err or out).decode(errors="replace"), log)
-    return subprocess.CompletedProcess(list(map(os.fspath, argv)), child.returncode, out, err)
+    return subprocess.CompletedProcess([os.fspath(word) for word in argv], child.returncode, out, err)
 
 
 @contextmanager
-def running(argv: Sequence[str | os.PathLike[str]], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program for the length of a `with` block; whatever ends the block ends the program."""
+def running(
+    argv: Sequence[str | os.PathLike[str]], grace: float = 5.0, **how: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program for the length of a `with` block; whatever ends the block ends the program.
+
+    `grace` is how many seconds it gets to clean up after SIGTERM.
+    """
     child = spawn(argv, **how)
     try:
         yield child
     finally:
-        end(child)
+        end(child, grace)
 
 
 def end(child: subprocess.Popen[bytes], grace: float = 5.0) -> None:

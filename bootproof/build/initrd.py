@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The initial file system: busybox, the kernel modules that find and open the medium, our init and the IMA policy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import tarfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bootproof import process
+from bootproof.build import cpio
+from bootproof.build.layer import Entry
+from bootproof.errors import HostError
+
+# Freestanding, and the same bytes from the same compiler whatever the folder it stands in
+_COMPILE = (
+    "gcc", "-Os", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie",
+    "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-fno-ident", "-nostdlib", "-static", "-s",
+    "-Wl,--build-id=none", "-Wl,-z,noexecstack",
+)  # fmt: skip
+APPLETS = (
+    "sh", "cat", "cp", "dmesg", "echo", "findfs", "insmod", "losetup", "ls", "lsmod", "mkdir", "mount", "poweroff", "reboot",
+    "setsid", "sleep", "switch_root", "umount", "vi",
+)  # fmt: skip
+
+
+def compile_command(source: Path, target: Path) -> list[str]:
+    """Return the command that makes the dm-verity tool."""
+    return [*_COMPILE, "-o", str(target), str(source)]
+
+
+def build(folder: Path, *, sources: Path, policy: str, kernel: Path, busybox: Path) -> list[str]:
+    """Write `initrd.img` and `files.json` (its regular files) into `folder`.
+
+    `sources` is the project's initrd folder, `kernel` the kernel step's results, `busybox` the busybox-static package.
+    """
+    tool = folder / "verity"
+    process.run(compile_command(sources / "verity.c", tool))
+    modules = _modules(kernel)
+    nodes: dict[str, cpio.Node] = {
+        "dev/console": cpio.character_device(5, 1),
+        "dev/null": cpio.character_device(1, 3, 0o666),
+        "init": cpio.regular((sources / "init").read_bytes(), 0o755),
+        "bin/busybox": cpio.regular(_busybox(busybox), 0o755),
+        "bin/verity": cpio.regular(tool.read_bytes(), 0o755),
+        "etc/ima-policy": cpio.regular((sources / "ima-policy" / policy).read_bytes()),
+        "etc/modules": cpio.regular("".join(f"{name}\n" for name in modules).encode()),
+    }
+    nodes |= {f"bin/{applet}": cpio.symlink("busybox") for applet in APPLETS}
+    nodes |= {name: cpio.directory() for name in ("proc", "sys", "run", "root")}
+    nodes |= {f"lib/modules/{name}": cpio.regular(data) for name, data in modules.items()}
+    tool.unlink()
+    raw = cpio.archive(nodes)
+    packed = process.run(["zstd", "-19", "--stdout", "--quiet", "--single-thread"], data=raw).stdout
+    (folder / "initrd.img").write_bytes(packed)
+    (folder / "files.json").write_text(json.dumps([asdict(entry) for entry in _entries(nodes)], indent=0))
+    return [f"{len(modules)} modules, {len(packed) / 1e6:.1f} MB"]
+
+
+def _modules(kernel: Path) -> dict[str, bytes]:
+    """Return the modules that the initrd loads, unpacked, by file name and in loading order."""
+    order: Sequence[str] = json.loads((kernel / "initrd.json").read_text())["load"]
+    found: dict[str, bytes] = {}
+    with tarfile.open(kernel / "modules.tar") as archive:
+        for path in order:
+            stream = archive.extractfile(f"./usr/lib/modules/{path}")
+            assert stream is not None
+            raw = stream.read()
+            name = path.rsplit("/", 1)[-1]
+            found[name.removesuffix(".xz")] = lzma.decompress(raw) if name.endswith(".xz") else raw
+    return found
+
+
+def _busybox(deb: Path) -> bytes:
+    with process.running(["dpkg-deb", "--fsys-tarfile", deb], stdout=-1) as child:
+        assert child.stdout is not None
+        with tarfile.open(fileobj=child.stdout, mode="r|") as archive:
+            for member in archive:
+                if member.name in ("./bin/busybox", "./usr/bin/busybox") and member.isreg():
+                    stream = archive.extractfile(member)
+                    assert stream is not None
+                    return stream.read()
+    raise HostError(f"there is no busybox in {deb}")
+
+
+def _entries(nodes: dict[str, cpio.Node]) -> list[Entry]:
+    return [
+        Entry(f"/{path}", len(node.data), hashlib.sha256(node.data).hexdigest())
+        for path, node in sorted(nodes.items())
+        if node.mode & 0o170000 == 0o100000
+    ]

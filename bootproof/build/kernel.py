@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernel package -> kernel image, and the modules that a recipe keeps, without initramfs-tools.
+
+The package is only unpacked: its maintainer scripts would build an initramfs that nobody uses.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import lzma
+import re
+import shutil
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bootproof import process
+from bootproof.errors import BootproofError
+
+_MODULE = re.compile(r"^\./(?:usr/)?lib/modules/(?P<version>[^/]+)/(?P<path>.+)$")
+_SUFFIXES = (".ko", ".ko.xz")
+
+
+def unpack(folder: Path, *, deb: Path, keep: Sequence[str], initrd: Sequence[str]) -> list[str]:
+    """Write `vmlinuz`, `modules.tar` (usr/lib/modules as it goes into the image) and `initrd.json` into `folder`.
+
+    `keep` are globs below `kernel/`, `initrd` module names; what they depend on comes along. `initrd.json` lists
+    [module file below usr/lib/modules/VERSION, ...] in the order in which they are to be loaded.
+    """
+    work = folder / "work"
+    version = _extract(deb, work, folder)
+    modules = Modules(work / "usr/lib/modules" / version)
+    kept = modules.closure(modules.matching(keep) + modules.named(initrd), soft=True)
+    order = modules.closure(modules.named(initrd), soft=False)
+    for name in modules.files.keys() - set(kept):
+        modules.files[name].unlink()
+    process.run(["depmod", "--basedir", work / "usr", version])
+    _pack(work, folder / "modules.tar")
+    load = [str(modules.files[name].relative_to(work / "usr/lib/modules")) for name in order]
+    (folder / "initrd.json").write_text(json.dumps({"version": version, "load": load}, indent=1))
+    shutil.rmtree(work)
+    return [version, f"{len(kept)} modules of {len(modules.files)}"]
+
+
+class Modules:
+    """The modules of one kernel by name (with `_` for `-`), and what they need, read from the modules themselves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = {
+            module_name(path): path for path in sorted(folder.rglob("*.ko*")) if path.name.endswith(_SUFFIXES)
+        }
+        self.builtin = {module_name(path): path for path in _builtin(folder)}
+        self._needs: dict[str, tuple[list[str], list[str]]] = {}
+
+    def matching(self, globs: Iterable[str]) -> list[str]:
+        """Return the modules whose path below `kernel/` is, or lies in a folder that is, matched by a glob.
+
+        What is built into the kernel counts as found: kernels differ in what they build in.
+        """
+        paths = [(name, path.relative_to(self.folder)) for name, path in self.files.items()]
+        found: list[str] = []
+        unmatched = []
+        for glob in globs:
+            pattern = f"kernel/{glob.strip('/').removeprefix('kernel/')}"
+            names = [name for name, path in paths if _matches(path, pattern)]
+            found += names
+            if not names and not any(_matches(path, pattern) for path in self.builtin.values()):
+                unmatched.append(glob)
+        if unmatched:
+            raise BootproofError(f"no module of this kernel matches: {', '.join(unmatched)}", "mend the recipe's kernel.modules")
+        return found
+
+    def named(self, names: Iterable[str]) -> list[str]:
+        """Return the modules with these names; those built into the kernel need no file."""
+        wanted = [name.replace("-", "_") for name in names]
+        unknown = [name for name in wanted if name not in self.files and name not in self.builtin]
+        if unknown:
+            raise BootproofError(f"this kernel has no module {', '.join(unknown)}", "mend the recipe's kernel.initrd_modules")
+        return [name for name in wanted if name in self.files]
+
+    def closure(self, names: Iterable[str], *, soft: bool) -> list[str]:
+        """Return `names` and everything they need, what is needed first; `soft` also follows softdeps that exist."""
+        order: dict[str, None] = {}
+
+        def visit(name: str) -> None:
+            if name in order or name not in self.files:
+                return
+            hard_needs, soft_needs = self.needs(name)
+            for other in hard_needs:
+                visit(other)
+            order[name] = None
+            for other in soft_needs if soft else ():
+                visit(other)
+
+        for name in names:
+            visit(name)
+        return list(order)
+
+    def needs(self, name: str) -> tuple[list[str], list[str]]:
+        """Return the hard and the soft dependencies in a module's .modinfo section."""
+        if name not in self._needs:
+            info = modinfo(read_module(self.files[name]))
+            hard = [word.replace("-", "_") for text in info.get("depends", ()) for word in text.split(",") if word]
+            soft = [word.replace("-", "_") for text in info.get("softdep", ()) for word in text.split() if ":" not in word]
+            self._needs[name] = hard, soft
+        return self._needs[name]
+
+
+def _builtin(folder: Path) -> list[Path]:
+    listing = folder / "modules.builtin"
+    return [Path(line) for line in listing.read_text().split()] if listing.exists() else []
+
+
+def _matches(path: Path, pattern: str) -> bool:
+    names = (str(path), str(path).split(".ko", 1)[0], *map(str, path.parents))
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+
+
+def module_name(path: Path) -> str:
+    return path.name.split(".ko")[0].replace("-", "_")
+
+
+def read_module(path: Path) -> bytes:
+    """Return a module as the kernel will see it, unpacked."""
+    raw = path.read_bytes()
+    return lzma.decompress(raw) if path.name.endswith(".xz") else raw
+
+
+def modinfo(module: bytes) -> Mapping[str, list[str]]:
+    """Return the `depends` and `softdep` texts of a module (NUL-separated `key=value` in its .modinfo section)."""
+    found: dict[str, list[str]] = {}
+    for match in re.finditer(rb"\0(depends|softdep)=([^\0]*)", module):
+        found.setdefault(match[1].decode(), []).append(match[2].decode())
+    return found
+
+
+def _extract(deb: Path, work: Path, folder: Path) -> str:
+    """Unpack the kernel image and the modules of a package; return the kernel's version."""
+    version = ""
+    with process.running(["dpkg-deb", "--fsys-tarfile", deb], stdout=-1) as child:
+        assert child.stdout is not None
+        with tarfile.open(fileobj=child.stdout, mode="r|") as archive:
+            for member in archive:
+                match = _MODULE.match(member.name)
+                if member.isfile() and match:
+                    version = match["version"]
+                    _write(archive, member, work / "usr/lib/modules" / version / match["path"])
+                elif member.isfile() and member.name.startswith("./boot/vmlinuz-"):
+                    _write(archive, member, folder / "vmlinuz")
+        if child.wait() != 0 or not version:
+            raise BootproofError(f"{deb} is not a kernel package", "mend the recipe's kernel.package")
+    return version
+
+
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    source = archive.extractfile(member)
+    assert source is not None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as stream:
+        shutil.copyfileobj(source, stream)
+
+
+def _pack(work: Path, target: Path) -> None:
+    """Write the modules' folders and files as a tar in a fixed order, owned by root."""
+
+    def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        info.uid = info.gid = 0
+        info.uname = info.gname = ""
+        info.mode = 0o755 if info.isdir() else 0o644
+        info.mtime = 0  # the layer gives everything the image's epoch
+        return info
+
+    modules = work / "usr/lib/modules"
+    with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as archive:
+        for path in (modules, *sorted(modules.rglob("*"))):
+            archive.add(path, arcname=f"./{path.relative_to(work)}", recursive=False, filter=plain)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trees -> layer: tars are joined, cleaned and clamped in one pass into mksquashfs; dm-verity's hash tree follows.
+
+The trees are never unpacked on the host: owners and modes stay as they are in the tar, so no root is needed, and memory does not
+grow with the image.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from bootproof import process
+from bootproof.build import verity
+from bootproof.errors import HostError
+
+# What differs from build to build or belongs to the build host; none of it is needed in the image.
+VOLATILE = (
+    "/dev/*", "/proc/*", "/sys/*", "/run/*", "/tmp/*", "/boot/*",  # noqa: S108 - paths in the image
+    "/var/tmp/*", "/var/log/*", "/var/cache/apt/*", "/var/lib/apt/lists/*", "/var/cache/ldconfig/*", "/var/cache/debconf/*-old",  # noqa: S108
+    "/var/lib/dpkg/*-old", "/var/lib/dpkg/lock*", "/var/lib/dpkg/triggers/Lock", "/etc/*-", "/etc/.pwd.lock",
+    "/etc/apt/sources.list", "/etc/apt/sources.list.d/*", "/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+    "/etc/hostname", "/etc/resolv.conf", "/etc/machine-id", "/var/lib/dbus/machine-id",
+)  # fmt: skip
+# Where initrd/init and systemd mount something; /usr is read-only, so these must be there
+MOUNT_POINTS = (
+    "/dev", "/etc", "/home", "/mnt", "/media", "/opt", "/proc", "/root", "/run", "/srv", "/sys", "/tmp", "/usr/local", "/var", "/var/tmp",  # noqa: S108
+)  # fmt: skip
+_FOLDER_MODES = {"/root": 0o700, "/tmp": 0o1777, "/var/tmp": 0o1777}  # noqa: S108
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A regular file of a layer as the manifest lists it: absolute path, size in bytes, sha256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def mksquashfs_command(image: Path, *, compression: str, level: int | None) -> list[str]:
+    """Return the command that reads a tar from standard input and writes `image`."""
+    strength = ["-Xcompression-level", str(level)] if level is not None else []
+    return [
+        "mksquashfs", "-", str(image), "-tar", "-noappend", "-no-xattrs", "-no-exports", "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-quiet", "-no-progress",
+        "-comp", compression, *strength,
+    ]  # fmt: skip
+
+
+def build(
+    folder: Path, *, trees: Sequence[Path], exclude: Sequence[str], compression: str, level: int | None, epoch: int
+) -> list[str]:
+    """Write `layer.img` (squashfs and hash tree), `verity.json` and `files.json` into `folder`."""
+    image = folder / "layer.img"
+    command = mksquashfs_command(image, compression=compression, level=level)
+    with (folder / "log").open("w+b") as log:
+        env = {"SOURCE_DATE_EPOCH": str(epoch)}
+        with process.running(command, env=env, stdin=-1, stdout=log, stderr=log) as child:
+            assert child.stdin is not None
+            try:
+                files = join(trees, child.stdin, exclude=(*VOLATILE, *exclude), epoch=epoch)
+                child.stdin.close()
+            except BrokenPipeError:
+                files = []
+            status = child.wait()
+        log.seek(0)
+        if status != 0:
+            raise process.failure(command, status, log.read().decode(errors="replace"))
+    (folder / "log").unlink()
+    verity.append(image).save(folder / "verity.json")
+    (folder / "files.json").write_text(json.dumps([asdict(entry) for entry in files], indent=0))
+    return [f"{len(files)} files, {image.stat().st_size / 1e6:.1f} MB"]
+
+
+def join(trees: Sequence[Path], target: IO[bytes], *, exclude: Sequence[str], epoch: int) -> list[Entry]:
+    """Write the trees as one tar to `target`, later ones over earlier ones; return the regular files.
+
+    Directories stay what the first tree made them; a file that two trees have is an error: one of them would be lost.
+    """
+    left_out = Exclusion(exclude)
+    files: dict[str, Entry] = {}
+    seen: set[str] = set()
+    with tarfile.open(fileobj=target, mode="w|", format=tarfile.GNU_FORMAT) as out:
+        for path, member, content in _members(trees):
+            if left_out.matches(path):
+                continue
+            if path in seen:
+                if member.isdir():
+                    continue
+                raise HostError(f"two parts of a layer have the same file {path}", "rename one of them")
+            seen.add(path)
+            if member.islnk() and _absolute(member.linkname) not in seen:
+                raise HostError(f"{path} is a hard link to {member.linkname}, which is left out", "mend packages.exclude_paths")
+            _add(out, path, member, content, epoch, files)
+        for path in (path for path in MOUNT_POINTS if path not in seen):
+            folder = tarfile.TarInfo(f".{path}")
+            folder.type, folder.mode, folder.mtime = tarfile.DIRTYPE, _FOLDER_MODES.get(path, 0o755), epoch
+            out.addfile(folder)
+    return list(files.values())
+
+
+def _members(trees: Iterable[Path]) -> Iterator[tuple[str, tarfile.TarInfo, BinaryIO | None]]:
+    for tree in trees:
+        with tarfile.open(tree, mode="r|") as archive:
+            for member in archive:
+                yield _absolute(member.name), member, archive.extractfile(member) if member.isreg() else None  # type: ignore[misc]
+
+
+def _add(
+    out: tarfile.TarFile, path: str, member: tarfile.TarInfo, content: BinaryIO | None, epoch: int, files: dict[str, Entry]
+) -> None:
+    info = tarfile.TarInfo("." + path)
+    info.type, info.mode, info.uid, info.gid = member.type, member.mode, member.uid, member.gid
+    info.linkname, info.size = member.linkname, member.size if content else 0
+    info.devmajor, info.devminor = member.devmajor, member.devminor
+    info.mtime = min(int(member.mtime), epoch)
+    if content is None:
+        out.addfile(info)
+        if member.islnk():
+            original = files[_absolute(member.linkname)]
+            files[path] = Entry(path, original.size, original.sha256)
+        return
+    hashing = _Hashing(content)
+    out.addfile(info, hashing)  # type: ignore[arg-type]
+    files[path] = Entry(path, member.size, hashing.digest.hexdigest())
+
+
+class _Hashing:
+    """A reader that hashes what passes."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self.source = source
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        piece = self.source.read(size)
+        self.digest.update(piece)
+        return piece
+
+
+class Exclusion:
+    """Absolute globs; what matches is left out with everything below it."""
+
+    def __init__(self, globs: Iterable[str]) -> None:
+        self._pattern = re.compile("|".join(f"(?:{_translate(glob)})" for glob in globs) or r"(?!)")
+        self._folders: dict[str, bool] = {"/": False}
+
+    def matches(self, path: str) -> bool:
+        if path not in self._folders:
+            parent = path.rsplit("/", 1)[0] or "/"
+            self._folders[path] = self.matches(parent) or self._pattern.fullmatch(path) is not None
+        return self._folders[path]
+
+
+def _translate(glob: str) -> str:
+    """Return a regular expression for a glob whose `*` and `?` stay within one folder."""
+    return "/".join(fnmatch.translate(part).removesuffix(r"\Z").replace(".*", "[^/]*") for part in glob.split("/"))
+
+
+def _absolute(name: str) -> str:
+    return "/" + name.removeprefix("./").strip("/") if name not in (".", "./") else "/"
