@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -81,8 +82,12 @@ def require_disk(path: Path, wanted: int) -> None:
 
 
 def writable(path: Path) -> bool:
-    """Tell whether we can write in the folder `path`, or make it."""
-    return os.access(_nearest(path), os.W_OK | os.X_OK)
+    """Tell whether we can write in the folder `path`, or make it; tried, as root passes all checks of modes."""
+    try:
+        with tempfile.TemporaryFile(dir=_nearest(path)):
+            return True
+    except OSError:
+        return False
 
 
 def _nearest(path: Path) -> Path:
