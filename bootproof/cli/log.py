@@ -12,13 +12,14 @@ import typer
 from bootproof.cli import logs, tables
 from bootproof.cli.tables import Column, Row
 from bootproof.errors import BootproofError
-from bootproof.measure import printable
+from bootproof.measure import described, printable
 
 if TYPE_CHECKING:
     from bootproof.measure.bootlog import BootLog, Event
     from bootproof.measure.imalog import ImaEntry
 
 _SHORT = 12
+_CHANGED = "(this is not what was measured)"
 
 
 def log(
@@ -68,18 +69,19 @@ def _show_boot(boot: BootLog | None, full: bool) -> None:
     events = tables.count(len(boot.measured), "event")
     title = f"Boot log: {events}, {layout} format ({', '.join(boot.algorithms)})"
     columns = (Column("#", right=True, keep=True), Column("PCR", right=True, keep=True), Column("Type"))
-    rows = [
-        Row(_boot_cells(event, algorithm, full), "" if event.is_extended else "dim") for event in boot.events
-    ]
+    rows = [_boot_row(event, algorithm, full) for event in boot.events]
     tables.show(title, (*columns, Column(algorithm, keep=not full), Column("What")), rows)
 
 
-def _boot_cells(event: Event, algorithm: str, full: bool) -> tuple[str, ...]:
+def _boot_row(event: Event, algorithm: str, full: bool) -> Row:
+    number, name = str(event.number), event.type_name.removeprefix("EV_")
     if not event.is_extended:
-        return str(event.number), "", event.type_name.removeprefix("EV_"), "not extended", event.text
+        return Row((number, "", name, "not extended", event.text), "dim")
     digest = event.digests.get(algorithm, b"").hex() or "none"
-    name = event.type_name.removeprefix("EV_")
-    return str(event.number), str(event.pcr), name, digest if full else digest[:_SHORT], event.text
+    text, style = event.text, ""
+    if described.is_measured(event, algorithm) is False:
+        text, style = f"{text} {_CHANGED}", "red"
+    return Row((number, str(event.pcr), name, digest if full else digest[:_SHORT], text), style)
 
 
 def _strongest(algorithms: Sequence[str]) -> str:
@@ -97,17 +99,22 @@ def _show_ima(entries: Sequence[ImaEntry] | None, full: bool) -> None:
         Column("PCR", right=True, keep=True),
         Column("Type", keep=True),
     )
-    rows = [Row(_ima_cells(entry, full), "yellow" if entry.is_violation else "") for entry in entries]
+    rows = [_ima_row(entry, full) for entry in entries]
     tables.show(title, (*columns, Column("Digest", keep=not full), Column("What")), rows)
 
 
-def _ima_cells(entry: ImaEntry, full: bool) -> tuple[str, ...]:
+def _ima_row(entry: ImaEntry, full: bool) -> Row:
     digest = entry.digest.hex() if full else entry.digest.hex()[:_SHORT]
-    shown = "violation" if entry.is_violation else f"{entry.digest_algorithm}:{digest}"
-    text = printable.line(entry.path)
+    text, style = printable.line(entry.path), ""
     if entry.buffer:
         text += f" = {printable.data(entry.buffer)}"
-    return str(entry.number), str(entry.pcr), entry.template, shown, text
+    if entry.is_violation:
+        digest, style = "violation", "yellow"
+    else:
+        digest = f"{entry.digest_algorithm}:{digest}"
+    if not entry.is_consistent:
+        text, style = f"{text} {_CHANGED}", "red"
+    return Row((str(entry.number), str(entry.pcr), entry.template, digest, text), style)
 
 
 def _print_json(boot: BootLog | None, entries: Sequence[ImaEntry] | None) -> None:

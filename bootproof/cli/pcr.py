@@ -152,7 +152,7 @@ def _ima_summary(check: ImaCheck) -> str:
         return "no IMA entries"
     if check.inconsistent:
         return f"IMA entries changed after they were measured: {_ranges(list(check.inconsistent))}"
-    aggregate = {True: "ok", False: "WRONG", None: "of another bank"}[check.boot_aggregate_ok]
+    aggregate = {True: "ok", False: "WRONG", None: "is for another bank"}[check.boot_aggregate_ok]
     if check.matched < check.entries:
         entries = f"the first {check.matched} of {entries}"
     return (

@@ -20,6 +20,7 @@ __all__ = ["BootLog", "Event", "LogError", "parse"]
 _SPEC_ID = b"Spec ID Event03\0"
 _STARTUP_LOCALITY = b"StartupLocality\0"
 _SHA1_SIZE = 20
+_DATA = 32  # where the data of the first event begin
 _LAST_PCR = 23
 _NO_PCR = 0xFFFFFFFF
 # The TPM library allows 16 banks (HASH_COUNT); no firmware comes near that.
@@ -87,17 +88,15 @@ def parse(data: bytes) -> BootLog:
     No bytes at all are a log without events. Memory is proportional to the input.
     """
     reader = Reader(data)
-    if not data:
-        return BootLog((), ("sha1",))
-    first = _event12(reader, 0)
-    if first.type != EV_NO_ACTION or not first.data.startswith(_SPEC_ID):
-        return BootLog(tuple(_rest12(Reader(data))), ("sha1",))
-    sizes = _spec_id(first.data, reader.offset - len(first.data))
-    events = (first, *_rest_agile(reader, sizes))
+    if data[4:8] != EV_NO_ACTION.to_bytes(4, "little") or data[_DATA : _DATA + len(_SPEC_ID)] != _SPEC_ID:
+        return BootLog(tuple(_events12(reader)), ("sha1",))
+    header = _event12(reader, 0)
+    sizes = _spec_id(header.data, _DATA)
+    events = (header, *_events_agile(reader, sizes))
     return BootLog(events, tuple(name for name, _ in sizes.values()))
 
 
-def _rest12(reader: Reader) -> Iterator[Event]:
+def _events12(reader: Reader) -> Iterator[Event]:
     number = 0
     while reader.left:
         number += 1
@@ -151,7 +150,7 @@ def _algorithm(reader: Reader) -> tuple[int, tuple[str, int]]:
     return number, (name, size)
 
 
-def _rest_agile(reader: Reader, sizes: Mapping[int, tuple[str, int]]) -> Iterator[Event]:
+def _events_agile(reader: Reader, sizes: Mapping[int, tuple[str, int]]) -> Iterator[Event]:
     number = 0
     while reader.left:
         number += 1
