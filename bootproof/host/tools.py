@@ -82,7 +82,7 @@ def require_disk(path: Path, wanted: int) -> None:
 
 
 def writable(path: Path) -> bool:
-    """Tell whether we can write in the folder `path`, or make it; tried, as root passes all checks of modes."""
+    """Tell whether we can write in the folder `path`, or make it: by trying, as root passes all checks."""
     try:
         with tempfile.TemporaryFile(dir=_nearest(path)):
             return True
