@@ -65,7 +65,7 @@ def build(
         with process.running(command, env=env, stdin=-1, stdout=log, stderr=log) as child:
             assert child.stdin is not None
             try:
-                files = join(trees, child.stdin, exclude=(*VOLATILE, *exclude), epoch=epoch)
+                files = join(trees, child.stdin, exclude=exclude, epoch=epoch)
                 child.stdin.close()
             except BrokenPipeError:
                 files = []

@@ -136,7 +136,7 @@ class Builder:
 
     def _base_layer(self) -> Step:
         parts = {"tree": self._tree(), "modules": self._kernel()}
-        return self._layer("base", "base layer", parts, self.recipe.packages.exclude_paths)
+        return self._layer("base", "base layer", parts, (*layer.VOLATILE, *self.recipe.packages.exclude_paths))
 
     def _product_layer(self) -> Step:
         return self._layer("product", "product layer", {"product": self._product_tree()}, ())
