@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Any
 
+from bootproof.tpm.codes import TAG_REQUEST
 from bootproof.tpm.wire import Structure
 
 
@@ -26,8 +27,8 @@ class In(Flag):
 class Command:
     """One ordinal: dispatch, GetCapability(ORD) and the table in docs/vtpm.md all derive from it.
 
-    `handler(tpm, parameters)` returns the response's parameters, or None if it has none; `auths` is the
-    number of authorisation sessions; `section` the place in Part 3 of the specification.
+    `handler(tpm, parameters)` returns the response's parameters, or None if it has none; `tag` says
+    how many authorisation sessions it has; `section` is the place in Part 3 of the specification.
     """
 
     ordinal: int
@@ -36,5 +37,5 @@ class Command:
     handler: Callable[[Any, Any], Structure | None]
     parameters: type[Structure]
     allowed: In = In.NONE
-    auths: int = 0
+    tag: int = TAG_REQUEST
     keeps_sha1: bool = False

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, TAG_RESPONSE, Ord, Rc, TpmError
+from bootproof.tpm.codes import HEADER_SIZE, TAG_RESPONSE, Ord, Rc, TpmError
 from bootproof.tpm.command import Command, In
 from bootproof.tpm.limits import BUFFER_SIZE
 from bootproof.tpm.pcrs import ZEROS, PcrBank
@@ -40,6 +40,9 @@ class Store(Protocol):
 def response(rc: int, body: bytes = b"") -> bytes:
     """Return a response without authorisation sessions."""
     return _HEADER.pack(TAG_RESPONSE, HEADER_SIZE + len(body), rc) + body
+
+
+_SUCCESS: Final = response(Rc.SUCCESS)
 
 
 class Tpm:
@@ -167,11 +170,10 @@ class Tpm:
         if command is None:
             raise TpmError(Rc.BAD_ORDINAL)
         self._admit(command)
-        if tag != TAG_REQUEST + command.auths:
+        if tag != command.tag:
             raise TpmError(Rc.BADTAG)
         answer = command.handler(self, command.parameters.decode(request[HEADER_SIZE:]))
-        body = b"" if answer is None else answer.encode()
-        return _HEADER.pack(TAG_RESPONSE, HEADER_SIZE + len(body), Rc.SUCCESS) + body
+        return _SUCCESS if answer is None else response(0, answer.encode())
 
     def _admit(self, command: Command) -> None:
         """Refuse what the state of the TPM does not allow, and end what any other command ends."""

@@ -28,7 +28,7 @@ A TPM 1.2 behind a socket. The options are those of swtpm:
   --locality WORD[,WORD]              reject-locality-4, allow-set-locality
   --pid file=F | fd=N                 write the process id there
   --log file=F|fd=N[,level=N][,prefix=P][,truncate]
-                                      level 0: errors (the default), 1: also warnings, 2 or more: also connections
+                                      level 0: errors (the default), 1 or more: also warnings
   -d, --daemon                        go on in the background once the sockets are open
   -t, --terminate                     end when the data or control connection closes
   --monitor type=unixio,path=P[,mode=0600] | type=unixio,clientfd=N

@@ -28,7 +28,6 @@ _USAGE: Final = 2
 _HOST: Final = 10
 _NAME: Final = "bootproof-vtpm"
 _FEATURES: Final = ("tpm-1.2", "flags-opt-startup", "monitor")
-_LEVELS: Final = (logging.ERROR, logging.WARNING)
 
 
 def main(arguments: list[str]) -> int:
@@ -139,7 +138,7 @@ def _remove(path: Path) -> None:
 
 def _start_log(target: LogTarget) -> None:
     log = logging.getLogger("vtpm")
-    log.setLevel(_LEVELS[target.level] if target.level < len(_LEVELS) else logging.INFO)
+    log.setLevel(logging.WARNING if target.level else logging.ERROR)
     log.propagate = False
     if target.file == Path("-"):
         handler: logging.Handler = logging.NullHandler()

@@ -26,7 +26,7 @@ from bootproof.tpm.sockets import Listener
 from bootproof.tpm.stream import CommandStream
 
 _LOG: Final = logging.getLogger("vtpm")
-_CHUNK: Final = 65536
+_CHUNK: Final = 8192  # more than a command; a larger buffer costs time at every command
 _MOST_DESCRIPTORS: Final = 4
 _MOST_MONITORS: Final = 8
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -114,6 +114,12 @@ class Connection:
         self._on_close(self)
 
 
+class DataConnection(Connection):
+    """A connection that carries commands."""
+
+    feed: CommandStream
+
+
 class ControlConnection(Connection):
     """A connection whose bytes may come with descriptors."""
 
@@ -149,7 +155,7 @@ class Server:
         self.selector = selectors.DefaultSelector()
         self._terminate = terminate
         self._done = False
-        self._data: Connection | None = None
+        self._data: DataConnection | None = None
         self._control: Connection | None = None
         self._monitors: set[Connection] = set()
         self._data_listener: Listener | None = None
@@ -173,7 +179,7 @@ class Server:
 
     def serve_data(self, peer: socket.socket) -> None:
         """Take that connection for the data channel."""
-        self._data = Connection(self, peer, CommandStream(self.tpm), self._data_closed)
+        self._data = DataConnection(self, peer, CommandStream(self.tpm), self._data_closed)
         if self._data_listener is not None:
             self._data.disconnect = self._data_listener.endpoint.disconnect
             self.selector.unregister(self._data_listener.socket)
@@ -227,25 +233,16 @@ class Server:
     def _loop(self) -> None:
         select = self.selector.select
         while not self._done:
-            for key, events in select(self._patience()):
+            data = self._data
+            if data is None or data.feed.deadline is None:
+                patience = None
+            else:
+                patience = data.feed.deadline - time.monotonic()
+                if patience <= 0:
+                    data.send(data.feed.give_up())
+                    continue
+            for key, events in select(patience):
                 key.data(events)
-            self._expire()
-
-    def _patience(self) -> float | None:
-        deadline = self._deadline()
-        return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-    def _deadline(self) -> float | None:
-        stream = self._data.feed if self._data is not None else None
-        return stream.deadline if isinstance(stream, CommandStream) else None
-
-    def _expire(self) -> None:
-        deadline = self._deadline()
-        if deadline is None or time.monotonic() < deadline:
-            return
-        data = self._data
-        assert data is not None and isinstance(data.feed, CommandStream)
-        data.send(data.feed.give_up())
 
     def _close_all(self) -> None:
         for connection in (self._data, self._control, *self._monitors):

@@ -132,9 +132,7 @@ class StateDirectory:
             ) from None
 
     def save(self, kind: Kind, payload: bytes) -> None:
-        """Replace the stored payload; when this returns it is on the disk. OSError leaves the old or the
-        new one.
-        """
+        """Replace the stored payload; it is on disk when this returns. OSError leaves the old or the new."""
         path, previous = self._file(kind), self._previous(kind)
         fresh, link = path.with_suffix(path.suffix + ".new"), path.with_suffix(path.suffix + ".link")
         with suppress(FileNotFoundError):

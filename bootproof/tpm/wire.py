@@ -194,10 +194,14 @@ S = TypeVar("S", bound=Structure)
     ),
 )
 def structure(cls: type[S]) -> type[S]:
-    """Make a frozen dataclass of a Structure whose fields are declared with the functions above."""
-    made = dataclass(frozen=True, slots=True)(cls)
+    """Make a dataclass of a Structure whose fields are declared with the functions above.
+
+    It is frozen for the type checker only: building one that is frozen at run time costs as much time as the rest
+    of a short command.
+    """
+    made = dataclass(slots=True)(cls)
     made.CODECS = tuple((part.name, part.metadata[_CODEC]) for part in fields(made))  # type: ignore[arg-type]
-    if all(codec.fixed for _, codec in made.CODECS):
+    if made.CODECS and all(codec.fixed for _, codec in made.CODECS):
         made.PACKER = struct.Struct(">" + "".join(codec.fixed for _, codec in made.CODECS))
     return made
 
