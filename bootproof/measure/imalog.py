@@ -91,66 +91,77 @@ class ImaEntry:
 
 
 def parse(data: bytes) -> tuple[ImaEntry, ...]:
-    """Read binary_runtime_measurements; damage is a `LogError` that names the offset. No bytes are no
-    entries."""
+    """Read binary_runtime_measurements; damage is a `LogError` that names the offset.
+
+    No bytes are no entries. Memory is proportional to the input.
+    """
     reader = Reader(data)
     entries: list[ImaEntry] = []
     while reader.left:
-        entries.append(_entry(reader, len(entries) + 1))
+        number = len(entries) + 1
+        try:
+            entries.append(_entry(reader, number))
+        except LogError as error:
+            raise LogError(error.offset, f"entry {number}: {error.what}") from None
     return tuple(entries)
 
 
 def _entry(reader: Reader, number: int) -> ImaEntry:
     start = reader.offset
-    pcr = reader.u32(f"PCR of entry {number}")
+    pcr = reader.u32("PCR")
     if pcr > _LAST_PCR:
-        raise LogError(start, f"entry {number} is for PCR {pcr}, the last one is {_LAST_PCR}")
-    template_hash = reader.take(_HASH_SIZE, f"template hash of entry {number}")
-    start = reader.offset
-    length = reader.u32(f"length of the template name of entry {number}")
-    if not 0 < length <= _LONGEST_NAME:
-        raise LogError(start, f"entry {number} has a template name of {length} bytes")
-    try:
-        template = reader.take(length, f"template name of entry {number}").decode("ascii")
-    except UnicodeDecodeError:
-        raise LogError(start + 4, f"template name of entry {number} is not ascii") from None
+        raise LogError(start, f"PCR {pcr}, the last one is {_LAST_PCR}")
+    template_hash = reader.take(_HASH_SIZE, "template hash")
+    template = _template(reader)
     start = reader.offset
     if template == _OLD:
-        digest = reader.take(_HASH_SIZE, f"digest of entry {number}")
-        fields: tuple[bytes, ...] = (digest, reader.sized(f"path of entry {number}"))
+        fields: tuple[bytes, ...] = (reader.take(_HASH_SIZE, "digest"), reader.sized("path"))
     else:
-        fields = _split(reader.sized(f"fields of entry {number}"), start + 4, number)
-    return _checked(ImaEntry(number, pcr, template_hash, template, fields), start)
+        fields = _split(reader.sized("fields"), start + 4)
+    entry = ImaEntry(number, pcr, template_hash, template, fields)
+    fault = _fault(entry)
+    if fault:
+        raise LogError(start, fault)
+    return entry
 
 
-def _split(data: bytes, start: int, number: int) -> tuple[bytes, ...]:
+def _template(reader: Reader) -> str:
+    start = reader.offset
+    length = reader.u32("length of the template name")
+    if not 0 < length <= _LONGEST_NAME:
+        raise LogError(start, f"a template name of {length} bytes")
+    try:
+        return reader.take(length, "template name").decode("ascii")
+    except UnicodeDecodeError:
+        raise LogError(start + 4, "the template name is not ascii") from None
+
+
+def _split(data: bytes, start: int) -> tuple[bytes, ...]:
     reader = Reader(data)
     fields: list[bytes] = []
     try:
         while reader.left:
-            fields.append(reader.sized(f"field {len(fields) + 1} of entry {number}"))
+            fields.append(reader.sized("a field"))
     except LogError as error:
         raise LogError(start + error.offset, error.what) from None
     return tuple(fields)
 
 
-def _checked(entry: ImaEntry, offset: int, unit: str = "byte") -> ImaEntry:
-    """Return the entry if its fields are what its template promises."""
-    name = f"entry {entry.number} ({entry.template})"
+def _fault(entry: ImaEntry) -> str:
+    """Return what is wrong with the fields of an entry, judged by its template; nothing if they fit."""
     if entry.template == _OLD:
-        if len(entry.fields[1]) >= _OLD_NAME_SIZE:
-            raise LogError(offset, f"{name} has a path of {len(entry.fields[1])} bytes", unit)
-        return entry
-    wanted = _FIELDS.get(entry.template)
-    if wanted is None:
-        return entry
+        size = len(entry.fields[1])
+        return f"a path of {size} bytes" if size >= _OLD_NAME_SIZE else ""
+    wanted = _FIELDS.get(entry.template, len(entry.fields))
     if len(entry.fields) != wanted:
-        raise LogError(offset, f"{name} has {len(entry.fields)} fields, {wanted} belong there", unit)
-    algorithm = entry.digest_algorithm
-    size = algorithms.SIZES.get(algorithm, len(entry.digest))
-    if b":\0" not in entry.fields[0] or len(entry.digest) != size:
-        raise LogError(offset, f"{name} has no digest where one belongs: {entry.fields[0][:40]!r}", unit)
-    return entry
+        return f"{len(entry.fields)} fields, {entry.template} has {wanted}"
+    if entry.template in _FIELDS:
+        digest = entry.digest
+        if b":\0" not in entry.fields[0] or len(digest) != algorithms.SIZES.get(
+            entry.digest_algorithm, len(digest)
+        ):
+            return f"no digest where one belongs: {entry.fields[0][:40]!r}"
+    return ""
 
 
 def parse_ascii(text: str) -> tuple[ImaEntry, ...]:
@@ -170,7 +181,10 @@ def _ascii_entry(line: str, number: int) -> ImaEntry:
         raise LogError(number, f"no line of an IMA log ({error}): {line[:60]!r}", "line") from None
     if not 0 <= entry.pcr <= _LAST_PCR or len(entry.template_hash) != _HASH_SIZE:
         raise LogError(number, f"PCR or template hash out of range: {line[:60]!r}", "line")
-    return _checked(entry, number, "line")
+    fault = _fault(entry)
+    if fault:
+        raise LogError(number, fault, "line")
+    return entry
 
 
 def _ascii_fields(template: str, words: list[str]) -> tuple[bytes, ...]:

@@ -3,12 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-
-_U16 = struct.Struct("<H")
-_U32 = struct.Struct("<I")
-_U64 = struct.Struct("<Q")
-
 
 class LogError(ValueError):
     """A log is damaged: the message names the byte offset and what was wrong there."""
@@ -23,6 +17,8 @@ class Reader:
     """Takes little-endian fields off `data`, front to back; a field that is not all there is a
     `LogError`."""
 
+    __slots__ = ("data", "offset")
+
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.offset = 0
@@ -33,23 +29,24 @@ class Reader:
 
     def take(self, size: int, what: str) -> bytes:
         """Return the next `size` bytes; `what` names them in the error."""
-        if size > self.left:
-            raise LogError(self.offset, f"{what} needs {size} bytes, {self.left} are left")
         start = self.offset
-        self.offset += size
-        return self.data[start : self.offset]
+        end = start + size
+        if end > len(self.data):
+            raise LogError(start, f"{what} needs {size} bytes, {self.left} are left")
+        self.offset = end
+        return self.data[start:end]
 
     def u8(self, what: str) -> int:
         return self.take(1, what)[0]
 
     def u16(self, what: str) -> int:
-        return int(_U16.unpack(self.take(2, what))[0])
+        return int.from_bytes(self.take(2, what), "little")
 
     def u32(self, what: str) -> int:
-        return int(_U32.unpack(self.take(4, what))[0])
+        return int.from_bytes(self.take(4, what), "little")
 
     def u64(self, what: str) -> int:
-        return int(_U64.unpack(self.take(8, what))[0])
+        return int.from_bytes(self.take(8, what), "little")
 
     def sized(self, what: str) -> bytes:
         """Return a field that is preceded by its length, a u32."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -118,11 +119,19 @@ def test_a_log_only_root_may_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         local.read_evidence(root)
 
 
-def test_a_file_that_is_no_log_at_all_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_no_log_at_all_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(local, "LARGEST_LOG", 1 << 20)
-    (tmp_path / "log").write_bytes(bytes((1 << 20) + 1))
-    with pytest.raises(HostError, match="larger than 1 MiB"):
-        local.read_log(tmp_path / "log")
+    with (tmp_path / "log").open("wb") as stream:
+        stream.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(HostError, match="larger than 1 MiB"):
+            local.read_log(tmp_path / "log")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
     with pytest.raises(HostError, match="cannot be read: Is a directory"):
         local.read_log(tmp_path)
 

@@ -113,6 +113,13 @@ def test_a_changed_ima_entry_is_named() -> None:
     assert check.inconsistent == (8,)
 
 
+def test_a_stored_hash_that_does_not_belong_to_its_entry_is_named() -> None:
+    stored = imalog.parse(recorded.ima_log("boot-6.1-tpm12"))[1].template_hash
+    data = recorded.ima_log("boot-6.1-tpm12").replace(stored, b"\x01" * 20)
+    check = _ima("boot-6.1-tpm12", data)
+    assert (check.matched, check.inconsistent, check.ok) == (10, (2,), False)
+
+
 def test_a_removed_ima_entry_is_seen() -> None:
     entries = imalog.parse(recorded.ima_log("boot-6.1-tpm12"))
     values = recorded.bank("boot-6.1-tpm12", "sha1")

@@ -91,6 +91,7 @@ def test_device_paths_of_other_media() -> None:
         "Path(9,9,abcd)",
     ]
     assert devicepath.describe(usb + nvme[:9]) == "USB(0x1,0x0)/…"
+    assert devicepath.describe(usb + bytes(8)) == "USB(0x1,0x0)/…"
 
 
 @given(st.sampled_from(list(eventtypes._NAMES)), st.binary(max_size=300))

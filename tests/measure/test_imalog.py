@@ -99,15 +99,15 @@ def test_a_path_that_is_no_utf8_survives() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (_record(b"ima-ng", b"", pcr=24), "byte 0: entry 1 is for PCR 24"),
-        (_record(b"", b""), "byte 24: entry 1 has a template name of 0 bytes"),
+        (_record(b"ima-ng", b"", pcr=24), "byte 0: entry 1: PCR 24, the last one is 23"),
+        (_record(b"", b""), "byte 24: entry 1: a template name of 0 bytes"),
         (_record(b"x" * 65, b""), "template name of 65 bytes"),
-        (_record(b"\xff\xff", b""), "byte 28: template name of entry 1 is not ascii"),
-        (_record(b"ima-ng", b"", size=5), r"byte 38: fields of entry 1 needs 5 bytes, 0 are left"),
-        (_record(b"ima-ng", b"\x09\0\0\0abc"), r"byte 42: field 1 of entry 1 needs 9 bytes, 3 are left"),
-        (_record(b"ima-ng", _field(b"x")), "has 1 fields, 2 belong there"),
-        (_record(b"ima-ng", _field(b"sha1:\0short") + _field(b"p\0")), "has no digest where one belongs"),
-        (_record(b"ima-ng", _field(b"nothing") + _field(b"p\0")), "has no digest where one belongs"),
+        (_record(b"\xff\xff", b""), "byte 28: entry 1: the template name is not ascii"),
+        (_record(b"ima-ng", b"", size=5), r"byte 38: entry 1: fields needs 5 bytes, 0 are left"),
+        (_record(b"ima-ng", b"\x09\0\0\0abc"), r"byte 42: entry 1: a field needs 9 bytes, 3 are left"),
+        (_record(b"ima-ng", _field(b"x")), "1 fields, ima-ng has 2"),
+        (_record(b"ima-ng", _field(b"sha1:\0short") + _field(b"p\0")), "no digest where one belongs"),
+        (_record(b"ima-ng", _field(b"nothing") + _field(b"p\0")), "no digest where one belongs"),
         (
             struct.pack("<I20sI3s20sI", 10, bytes(20), 3, b"ima", bytes(20), 256) + b"p" * 256,
             "a path of 256 bytes",
