@@ -3,7 +3,7 @@
 
 from bootproof.recipe.faults import Fault, RecipeError
 from bootproof.recipe.load import RecipeSummary, available, load
-from bootproof.recipe.model import Ima, Kernel, Layers, Menu, Packages, Recipe, Smoke, Vm, canonical, selects
+from bootproof.recipe.model import Ima, Kernel, Layers, Menu, Packages, Recipe, Smoke, Vm, canonical
 from bootproof.recipe.reference import Row, schema_table
 
 __all__ = [
@@ -23,5 +23,4 @@ __all__ = [
     "canonical",
     "load",
     "schema_table",
-    "selects",
 ]

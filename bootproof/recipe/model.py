@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -187,17 +186,6 @@ class Recipe(_Table):
     layers: Layers = Layers()
     smoke: Smoke = Smoke()
     vm: Vm = Vm()
-
-
-def selects(pattern: str, module: str) -> bool:
-    """Tell whether an item of `kernel.modules` keeps a module file, given its path below kernel/.
-
-    "drivers/ata/ahci" is that module, "drivers/usb/host" everything in that folder; * ? [] stand for parts
-    of one name.
-    """
-    wanted = pattern.rstrip("/").split("/")
-    path = module.partition(".ko")[0].split("/")
-    return len(wanted) <= len(path) and all(map(fnmatchcase, path, wanted))
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:

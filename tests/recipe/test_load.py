@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bootproof.recipe import RecipeError, available, canonical, load, selects
+from bootproof.recipe import RecipeError, available, canonical, load
 from tests.recipe.conftest import ROOT, Kitchen
 
 PROJECT = Path(__file__).parents[2]
@@ -48,9 +48,7 @@ def test_a_new_compression_does_not_inherit_the_level(kitchen: Kitchen) -> None:
     assert kitchen.child('[layers]\ncompression = "gzip"\nlevel = 9').layers.level == 9
 
 
-def test_a_recipe_by_path_finds_its_parent(
-    kitchen: Kitchen, tmp_path: Path
-) -> None:
+def test_a_recipe_by_path_finds_its_parent(kitchen: Kitchen, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('description = "Mine"\nextends = "root"\n')
     assert kitchen.load(str(path)).overlays == ("common",)
@@ -80,23 +78,6 @@ def test_available_lists_broken_recipes_too(kitchen: Kitchen) -> None:
     assert (listed["child"].description, listed["child"].extends) == ("A child", "root")
     assert listed["wrong"].description.startswith("unusable: is not TOML")
     assert available(kitchen.recipes / "none") == []
-
-
-@pytest.mark.parametrize(
-    ("pattern", "module", "kept"),
-    [
-        ("drivers/ata/ahci", "drivers/ata/ahci.ko.xz", True),
-        ("drivers/ata/ahci", "drivers/ata/ahci_platform.ko.xz", False),
-        ("drivers/usb/host/", "drivers/usb/host/xhci-pci.ko", True),
-        ("drivers/usb", "drivers/usb/host/xhci-pci.ko", True),
-        ("fs/nls/nls_iso8859-*", "fs/nls/nls_iso8859-15.ko.xz", True),
-        ("fs/*", "fs/nls/nls_ascii.ko.xz", True),
-        ("fs/n?s", "sound/nls/x.ko", False),
-        ("drivers/usb/host/xhci-pci/more", "drivers/usb/host/xhci-pci.ko", False),
-    ],
-)
-def test_which_modules_a_pattern_selects(pattern: str, module: str, kept: bool) -> None:
-    assert selects(pattern, module) is kept
 
 
 @pytest.mark.parametrize("name", ["base", "demo", "minimal"])
