@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 from bootproof.attest.evidence import Evidence
 from bootproof.errors import HostError
@@ -23,6 +24,7 @@ IMA_LOGS = (
 )
 # Boot logs have tens of kilobytes, IMA logs a few hundred bytes an entry.
 LARGEST_LOG = 256 << 20
+_PIECE = 1 << 16
 _VERSIONS = {"1": "1.2", "2": "2.0"}
 _PCR_LINE = re.compile(r"PCR-(\d{2}): ((?:[0-9A-Fa-f]{2} ?){20})")
 
@@ -44,11 +46,19 @@ def read_evidence(root: Path = Path("/")) -> Evidence:
     )
 
 
+def _read_in_pieces(stream: BinaryIO) -> bytes:
+    """Read up to a byte more than the largest log; one read of that size would want the memory for it at once."""
+    pieces = []
+    while (room := LARGEST_LOG + 1 - sum(map(len, pieces))) and (piece := stream.read(min(room, _PIECE))):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 def read_log(path: Path) -> bytes | None:
     """Return the bytes of a log, None if the file does not exist; a `HostError` if it cannot be read."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(LARGEST_LOG + 1)
+            data = _read_in_pieces(stream)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
