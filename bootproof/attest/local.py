@@ -46,14 +46,6 @@ def read_evidence(root: Path = Path("/")) -> Evidence:
     )
 
 
-def _read_in_pieces(stream: BinaryIO) -> bytes:
-    """Read up to a byte more than the largest log; one read of that size would want the memory for it at once."""
-    pieces = []
-    while (room := LARGEST_LOG + 1 - sum(map(len, pieces))) and (piece := stream.read(min(room, _PIECE))):
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
 def read_log(path: Path) -> bytes | None:
     """Return the bytes of a log, None if the file does not exist; a `HostError` if it cannot be read."""
     try:
@@ -66,6 +58,14 @@ def read_log(path: Path) -> bytes | None:
     if len(data) > LARGEST_LOG:
         raise HostError(f"{path} is larger than {LARGEST_LOG >> 20} MiB", "this is no measurement log")
     return data
+
+
+def _read_in_pieces(stream: BinaryIO) -> bytes:
+    """Read a log, or a piece more than the largest; one read of that size would take the memory at once."""
+    data = bytearray()
+    while len(data) <= LARGEST_LOG and (piece := stream.read(_PIECE)):
+        data += piece
+    return bytes(data)
 
 
 def parse_pcrs(text: str) -> dict[int, bytes]:
