@@ -9,10 +9,10 @@ taken in one moment.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def report(port: Path) -> None:
     """Answer one smoke test at `port`, a virtio-serial device; `BootproofError` if that cannot be done."""
     try:
         with _opened(port) as line:
-            _converse(line)
+            _converse_or_tell(line)
     except FrameError as error:
         raise BootproofError(
             f"{port}: {error}", "the host has to run the same version of Bootproof"
@@ -74,13 +74,23 @@ def report(port: Path) -> None:
         ) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(port: Path) -> Iterator[Port]:
     descriptor = os.open(port, os.O_RDWR | os.O_CLOEXEC)
     try:
         yield Port(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _converse_or_tell(line: Port) -> None:
+    """Converse; if something unforeseen fails, let the host know, who would wait for the report."""
+    try:
+        _converse(line)
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            line.say("failed", {"error": f"{type(error).__name__}: {error}"})
+        raise
 
 
 def _converse(line: Port) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -77,6 +78,7 @@ def _test(
     machine: Machine, line: str, checks: Sequence[str], limits: Limits, folder: PrivateFolder
 ) -> Result:
     results = folder.path / "results"
+    started = datetime.now(UTC)
     places = Places(folder.path / "vtpm", results / "qemu.log", results / "vtpm.log", folder.lease)
     captures = Captures(results / "serial.log", results / "screen.png")
     with running_machine(machine, places, watched=True) as session:
@@ -84,7 +86,7 @@ def _test(
         argv = session.argv
     found = None if boot.report is None else evidence(machine.vtpm, boot.report, boot.outside)
     judged = [] if found is None else judge(found, checks, machine.tpm)
-    return Result(machine, line, argv, boot, found, judged)
+    return Result(machine, line, argv, boot, found, judged, started)
 
 
 def _replace(target: Path, results: Path, private: Path) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,8 @@ _FIRST_EVENTS = 25
 _TEMPLATE = "report.html.j2"
 
 
-def page(
-    summary: Mapping[str, Any], pcrs: Sequence[Mapping[str, Any]], evidence: Evidence | None, screen: Path
-) -> str:
-    """Return the page for `results.summary` and `results.pcr_rows`; the picture `screen` is embedded."""
+def page(summary: Mapping[str, Any], evidence: Evidence | None, screen: Path) -> str:
+    """Return the page for a `results.summary`; the picture `screen` is embedded."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -29,7 +27,7 @@ def page(
     longest = max((row["seconds"] or 0.0 for row in summary["phases"]), default=0.0)
     return environment.get_template(_TEMPLATE).render(
         result=summary,
-        pcrs=[{**row, "voices": _voices(row), "same": _same(row)} for row in pcrs],
+        pcrs=[{**row, "voices": _voices(row), "same": _same(row)} for row in summary["pcrs"]],
         boot_events=_boot_events(evidence),
         ima_entries=_ima_entries(evidence),
         shown=_FIRST_EVENTS,

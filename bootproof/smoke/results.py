@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -31,7 +31,7 @@ class Result:
     boot: Boot
     evidence: Evidence | None
     checks: Sequence[Check]
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: datetime
 
     @property
     def code(self) -> ExitCode:
@@ -58,10 +58,9 @@ class Result:
 
 def write_results(result: Result, folder: Path) -> None:
     """Write every result file into `folder`, where serial.log, qemu.log and screen.png are already."""
-    rows = pcr_rows(result.evidence)
     data = summary(result)
     _write(folder / "result.json", json.dumps(data, indent=2) + "\n")
-    _write(folder / "pcrs.json", json.dumps(rows, indent=2) + "\n")
+    _write(folder / "pcrs.json", json.dumps(pcr_values(result.evidence), indent=2) + "\n")
     _write(folder / "junit.xml", junit(result))
     if result.evidence is not None:
         for name, blob in ((BOOT_LOG, result.evidence.boot_log), (IMA_LOG, result.evidence.ima_log)):
@@ -69,7 +68,7 @@ def write_results(result: Result, folder: Path) -> None:
                 (folder / name).write_bytes(blob)
     from bootproof.smoke.page import page
 
-    _write(folder / "report.html", page(data, rows, result.evidence, folder / "screen.png"))
+    _write(folder / "report.html", page(data, result.evidence, folder / "screen.png"))
 
 
 def _write(path: Path, text: str) -> None:
@@ -96,6 +95,7 @@ def summary(result: Result) -> dict[str, Any]:
         "command": list(result.argv),
         "phases": [_phase_row(result.boot, phase, done.get(phase.name)) for phase in phases],
         "checks": [{"name": c.name, "ok": c.ok, "kind": c.kind, "detail": c.detail} for c in result.checks],
+        "pcrs": pcr_rows(result.evidence),
         "guest": _guest(result.evidence),
     }  # fmt: skip
 
@@ -136,6 +136,16 @@ def pcr_rows(evidence: Evidence | None) -> list[dict[str, Any]]:
         | {name: bank[number].hex() if number in bank else None for name, bank in columns.items()}
         for number in numbers
     ]
+
+
+def pcr_values(evidence: Evidence | None) -> dict[str, dict[str, str]]:
+    """Return the PCRs by bank and number, in hex, as `pcr` reads them: the emulator's own where it tells."""
+    if evidence is None:
+        return {}
+    banks = dict(evidence.sysfs)
+    if evidence.outside:
+        banks[evidence.outside_bank] = evidence.outside
+    return {name: {str(n): value.hex() for n, value in bank.items()} for name, bank in banks.items()}
 
 
 def _replayed(evidence: Evidence) -> dict[int, bytes]:

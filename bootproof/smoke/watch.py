@@ -85,6 +85,7 @@ class _Watch:
         self.qmp = QMPClient("smoke")
         self.started = time.monotonic()
         self.deadline = 0.0
+        self.port_closed = False
         self.monitor: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.report_writer: asyncio.StreamWriter | None = None
 
@@ -180,6 +181,9 @@ class _Watch:
             async with asyncio.timeout(max(self.deadline - time.monotonic(), 0)):
                 return await self.events.get()
         except TimeoutError:
+            if self.port_closed:
+                message = "checks: the agent in the guest ended before its report was complete"
+                raise BootproofError(message, "serial.log may say why", ExitCode.GUEST_CHECK) from None
             raise BootproofError(
                 f"{phase.name}: not over after {limit:.0f} s on {self.session.machine.accel.upper()}",
                 f"waited for {phase.pattern!r} on the {phase.source}; serial.log has what came",
@@ -217,6 +221,7 @@ class _Watch:
         if is_open:
             self._say(Frame("hello", self.nonce, {"checks": self.checks}))
         else:
+            self.port_closed = True
             self.deadline = min(self.deadline, time.monotonic() + _CLOSED_PORT_SECONDS)
 
     def _say(self, frame: Frame) -> None:
@@ -239,6 +244,9 @@ class _Watch:
             self._say(Frame("seen", self.nonce))
         elif frame.kind == "report":
             self.boot.report = frame
+        elif frame.kind == "failed":
+            message = f"checks: the agent in the guest failed: {frame.facts.get('error')}"
+            raise BootproofError(message, "serial.log may have more", ExitCode.GUEST_CHECK)
         elif frame.kind == "end" and self.boot.report is not None:
             self.boot.follower.feed(REPORT, b"complete\n", time.monotonic() - self.started)
 
