@@ -83,6 +83,9 @@ class ControlChannel:
         self.tpm = tpm
         self.transport = transport
         self.descriptors: list[int] = []
+        self.blobs: dict[
+            int, bytes
+        ] = {}  # as of the request with offset 0, so that later parts belong to it
         self._buffer = bytearray()
         self._padding_may_follow = False
 
@@ -143,6 +146,9 @@ class ControlChannel:
         except OSError as error:
             _LOG.error("%s: %s", request.name, error)
             return _result(Rc.IOERROR)
+        except Exception:
+            _LOG.exception("%s failed in a way that it should not", request.name)
+            return _result(Rc.FAIL)
 
 
 def _need(condition: bool) -> None:
@@ -152,10 +158,12 @@ def _need(condition: bool) -> None:
 
 
 def _get_capability(_channel: ControlChannel, _parameters: bytes) -> bytes:
+    """Answer the mask, eight bytes, no result code."""
     return struct.pack(">Q", sum(1 << row.bit for row in _REQUESTS.values() if row.bit is not None))
 
 
 def _init(channel: ControlChannel, parameters: bytes) -> bytes:
+    """Switch on: start anew, or resume stored volatile state; bit 0 deletes that afterwards."""
     tpm = channel.tpm
     tpm.power_off()
     tpm.reload()
@@ -167,44 +175,52 @@ def _init(channel: ControlChannel, parameters: bytes) -> bytes:
 
 
 def _shutdown(channel: ControlChannel, _parameters: bytes) -> bytes:
+    """Switch off and end the process."""
     channel.tpm.power_off()
     channel.transport.shut_down()
     return _result(Rc.SUCCESS)
 
 
 def _stop(channel: ControlChannel, _parameters: bytes) -> bytes:
+    """Switch off; commands are answered with FAIL until INIT."""
     channel.tpm.power_off()
     return _result(Rc.SUCCESS)
 
 
 def _get_established(channel: ControlChannel, _parameters: bytes) -> bytes:
+    """Answer result, the flag, three bytes of padding."""
     return struct.pack(">I?3x", Rc.SUCCESS, channel.tpm.permanent.flags.established)
 
 
 def _reset_established(channel: ControlChannel, parameters: bytes) -> bytes:
+    """BAD_LOCALITY unless the locality is 3 or 4."""
     _need(channel.tpm.running)
     reset_established(channel.tpm, parameters[0])
     return _result(Rc.SUCCESS)
 
 
 def _set_locality(channel: ControlChannel, parameters: bytes) -> bytes:
+    """BAD_LOCALITY; five or eight bytes long. The locality outlives INIT."""
     channel.tpm.set_locality(parameters[0])
     return _result(Rc.SUCCESS)
 
 
 def _hash_start(channel: ControlChannel, _parameters: bytes) -> bytes:
+    """Begin a dynamic launch: PCR 17 to 22 zero, the flag set."""
     _need(channel.tpm.running)
     channel.tpm.hash_start()
     return _result(Rc.SUCCESS)
 
 
 def _hash_data(channel: ControlChannel, parameters: bytes) -> bytes:
+    """SHA_THREAD without HASH_START."""
     _need(channel.tpm.running)
     channel.tpm.hash_data(parameters[_UINT32.size :])
     return _result(Rc.SUCCESS)
 
 
 def _hash_end(channel: ControlChannel, _parameters: bytes) -> bytes:
+    """Extend PCR 17 with the SHA-1 of the data."""
     _need(channel.tpm.running)
     channel.tpm.hash_end()
     return _result(Rc.SUCCESS)
@@ -216,9 +232,22 @@ def _cancel(_channel: ControlChannel, _parameters: bytes) -> bytes:
 
 
 def _store_volatile(channel: ControlChannel, _parameters: bytes) -> bytes:
+    """Write the volatile state to the state directory."""
     _need(channel.tpm.running)
     channel.tpm.store.save(Kind.VOLATILE, channel.tpm.snapshot().encode())
     return _result(Rc.SUCCESS)
+
+
+def _make_blob(tpm: Tpm, number: int) -> bytes:
+    payload = b""
+    if number == Kind.PERMANENT:
+        payload = tpm.permanent.encode()
+    elif number == Kind.VOLATILE:
+        _need(tpm.running)
+        payload = tpm.snapshot().encode()
+    elif number == Kind.SAVED:
+        payload = tpm.permanent.saved
+    return pack(Kind(number), payload) if payload else b""
 
 
 def _get_state_blob(channel: ControlChannel, parameters: bytes) -> bytes:
@@ -226,17 +255,11 @@ def _get_state_blob(channel: ControlChannel, parameters: bytes) -> bytes:
     state.
     """
     _flags, number, offset = struct.unpack(">III", parameters)
-    payload = b""
-    if number == Kind.PERMANENT:
-        payload = channel.tpm.permanent.encode()
-    elif number == Kind.VOLATILE:
-        _need(channel.tpm.running)
-        payload = channel.tpm.snapshot().encode()
-    elif number == Kind.SAVED:
-        payload = channel.tpm.permanent.saved
-    if not payload:
+    if not offset:
+        channel.blobs[number] = _make_blob(channel.tpm, number)
+    blob = channel.blobs.get(number, b"")
+    if not blob:
         return struct.pack(">IIII", _NON_FATAL, 0, 0, 0)
-    blob = pack(Kind(number), payload)
     rest = blob[offset:]
     return struct.pack(">IIII", Rc.SUCCESS, 0, len(blob), len(rest)) + rest
 
@@ -335,6 +358,6 @@ _REQUESTS: Final[dict[int, _Request]] = {
 }
 
 
-def documentation() -> list[tuple[str, str]]:
-    """Return (code, name) of every request, for docs/vtpm.md."""
-    return [(f"{code:02x}", request.name) for code, request in _REQUESTS.items()]
+def documentation() -> list[tuple[str, str, str]]:
+    """Return code, name and remarks of every request, for docs/vtpm.md."""
+    return [(f"{code:02x}", row.name, row.answer.__doc__ or "") for code, row in _REQUESTS.items()]

@@ -17,7 +17,7 @@ from bootproof.tpm.command import Command, In
 from bootproof.tpm.limits import BUFFER_SIZE
 from bootproof.tpm.pcrs import ZEROS, PcrBank
 from bootproof.tpm.state import Permanent, StClearFlags, Volatile
-from bootproof.tpm.store import Kind
+from bootproof.tpm.store import Kind, StateError
 
 _HEADER: Final = struct.Struct(">HII")
 _LOG: Final = logging.getLogger("vtpm")
@@ -63,7 +63,12 @@ class Tpm:
     def reload(self) -> None:
         """Read the permanent state again, as after it was replaced from outside."""
         stored = self.store.load(Kind.PERMANENT)
-        self.permanent = Permanent() if stored is None else Permanent.decode(stored)
+        try:
+            self.permanent = Permanent() if stored is None else Permanent.decode(stored)
+        except TpmError as error:
+            raise StateError(
+                "the permanent state has a sound checksum but cannot be read; restore a copy"
+            ) from error
 
     def _reset_volatile(self) -> None:
         self.post_init = True

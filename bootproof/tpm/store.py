@@ -118,7 +118,7 @@ class StateDirectory:
             if previous.exists():
                 raise StateError(
                     f"{path} is missing but {previous.name} is there; "
-                    f"copy {previous.name} to {path.name} to go back to it, or remove it to start with a new TPM"
+                    f"copy that to {path.name} to go back to it, or remove it to start with a new TPM"
                 ) from None
             return None
         except OSError as error:

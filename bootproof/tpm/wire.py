@@ -196,8 +196,8 @@ S = TypeVar("S", bound=Structure)
 def structure(cls: type[S]) -> type[S]:
     """Make a dataclass of a Structure whose fields are declared with the functions above.
 
-    It is frozen for the type checker only: building one that is frozen at run time costs as much time as the rest
-    of a short command.
+    It is frozen for the type checker only: building one that is frozen at run time takes as long as all the
+    rest of a short command.
     """
     made = dataclass(slots=True)(cls)
     made.CODECS = tuple((part.name, part.metadata[_CODEC]) for part in fields(made))  # type: ignore[arg-type]

@@ -95,7 +95,9 @@ class Emulator:
     def __init__(self, at: Path, *arguments: str, pass_fds: tuple[int, ...] = ()) -> None:
         self.at = at
         command = [sys.executable, "-m", "bootproof.tpm", "socket", *arguments]
-        self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=pass_fds, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, pass_fds=pass_fds, stderr=subprocess.PIPE, text=True
+        )
 
     def connect(self, name: str) -> socket.socket:
         """Return a connection to the Unix socket of that name, as soon as it is there."""
@@ -138,7 +140,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
     def begin(*arguments: str, at: Path | None = None, pass_fds: tuple[int, ...] = ()) -> Emulator:
         where = at or tmp_path_factory.mktemp("e")
-        made = Emulator(where, *(word.replace("{}", os.fspath(where)) for word in arguments), pass_fds=pass_fds)
+        made = Emulator(
+            where, *(word.replace("{}", os.fspath(where)) for word in arguments), pass_fds=pass_fds
+        )
         running.append(made)
         return made
 

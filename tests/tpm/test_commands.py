@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands other than GetCapability and physical presence. The codes were compared with swtpm's (test_swtpm.py)."""
+"""Commands other than GetCapability and physical presence; test_swtpm.py compares the codes with swtpm's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class TestFrames:
         probe = bytes.fromhex("8001000000160000017a000000060000012900000001")
         assert bench.tpm.execute(probe).hex() == "00c40000000a0000000a"
 
-    @pytest.mark.parametrize("text", ["", "00c1", "00c10000000a000000", "00c10000000b00000050", "00c1ffffffff00000050"])
+    @pytest.mark.parametrize(
+        "text", ["", "00c1", "00c10000000a000000", "00c10000000b00000050", "00c1ffffffff00000050"]
+    )
     def test_lengths_that_do_not_match(self, bench: Bench, text: str) -> None:
         assert bench.tpm.execute(bytes.fromhex(text)).hex() == "00c40000000a00000019"
 
@@ -66,7 +68,9 @@ class TestFrames:
         assert int.from_bytes(answer[2:6]) == len(answer) <= 4096
 
     @settings(max_examples=400)
-    @given(ordinal=st.sampled_from(sorted(COMMANDS)), body=st.binary(max_size=300), locality=st.integers(0, 4))
+    @given(
+        ordinal=st.sampled_from(sorted(COMMANDS)), body=st.binary(max_size=300), locality=st.integers(0, 4)
+    )
     def test_arbitrary_parameters(self, ordinal: int, body: bytes, locality: int) -> None:
         _SHARED.tpm.locality = locality
         if _SHARED.tpm.failed or _SHARED.tpm.post_init:
@@ -184,7 +188,9 @@ class TestPcrs:
             (4, {17, 18}, {17, 18, 19, 20}),
         ],
     )
-    def test_dynamic_pcrs(self, bench: Bench, locality: int, extendable: set[int], resettable: set[int]) -> None:
+    def test_dynamic_pcrs(
+        self, bench: Bench, locality: int, extendable: set[int], resettable: set[int]
+    ) -> None:
         bench.tpm.locality = locality
         for index in range(17, 23):
             assert extend(bench, index) == (Rc.SUCCESS if index in extendable else Rc.BAD_LOCALITY)
@@ -285,7 +291,12 @@ class TestTicks:
 class TestFlush:
     @pytest.mark.parametrize(
         ("resource", "code"),
-        [(1, Rc.BAD_PARAMETER), (2, Rc.INVALID_AUTHHANDLE), (4, Rc.INVALID_AUTHHANDLE), (3, Rc.INVALID_RESOURCE)],
+        [
+            (1, Rc.BAD_PARAMETER),
+            (2, Rc.INVALID_AUTHHANDLE),
+            (4, Rc.INVALID_AUTHHANDLE),
+            (3, Rc.INVALID_RESOURCE),
+        ],
     )
     def test_there_is_nothing_to_flush(self, bench: Bench, resource: int, code: Rc) -> None:
         assert bench.code(0xBA, struct.pack(">II", 1, resource)) == code

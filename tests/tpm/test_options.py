@@ -24,7 +24,12 @@ def test_everything_at_once() -> None:
     config = parse(
         [
             *("--tpmstate", "dir=/s,mode=0640", "--ctrl", "type=unixio,path=/c,mode=0660"),
-            *("--server", "type=tcp,port=2321,bindaddr=::1,disconnect", "--flags", "not-need-init,startup-state"),
+            *(
+                "--server",
+                "type=tcp,port=2321,bindaddr=::1,disconnect",
+                "--flags",
+                "not-need-init,startup-state",
+            ),
             *("--locality", "reject-locality-4,allow-set-locality", "--pid", "file=/p", "-d", "-t"),
             *("--log=file=/l,level=5,prefix=x,truncate", "--monitor", "type=unixio,clientfd=7"),
         ]
@@ -40,7 +45,12 @@ def test_everything_at_once() -> None:
     assert config.pid_file == Path("/p")
     assert config.daemon
     assert config.terminate
-    assert (config.log.file, config.log.level, config.log.prefix, config.log.truncate) == (Path("/l"), 5, "x", True)
+    assert (config.log.file, config.log.level, config.log.prefix, config.log.truncate) == (
+        Path("/l"),
+        5,
+        "x",
+        True,
+    )
     assert config.monitor is not None
     assert config.monitor.connected_fd == 7
 
@@ -68,7 +78,9 @@ def test_short_forms(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    found = faults("--ctrl", "type=unixio,path=/c,fd=3", "--flags", "often", "--wrong", "--tpm2", "--log", "level=x")
+    found = faults(
+        "--ctrl", "type=unixio,path=/c,fd=3", "--flags", "often", "--wrong", "--tpm2", "--log", "level=x"
+    )
     assert len(found) == 6
     text = "\n".join(found)
     for part in (
@@ -112,7 +124,12 @@ def test_faults(arguments: list[str], message: str) -> None:
     assert any(message in fault for fault in found), found
 
 
-@given(st.lists(st.text(max_size=30) | st.sampled_from(["--ctrl", "--server", "--flags", "-d", "type=unixio,path=/c"])))
+@given(
+    st.lists(
+        st.text(max_size=30)
+        | st.sampled_from(["--ctrl", "--server", "--flags", "-d", "type=unixio,path=/c"])
+    )
+)
 def test_arbitrary_arguments_are_read_or_refused(arguments: list[str]) -> None:
     try:
         parse(arguments)

@@ -49,7 +49,9 @@ def test_settings(bench: Bench) -> None:
     assert tell(bench, 0x08) == [BAD]
 
 
-@pytest.mark.parametrize("value", [0, 0x01, 0x09, 0x11, 0x0C, 0x18, 0x1C, 0x28, 0x30, 0x120, 0x240, 0x400, 0x8000])
+@pytest.mark.parametrize(
+    "value", [0, 0x01, 0x09, 0x11, 0x0C, 0x18, 0x1C, 0x28, 0x30, 0x120, 0x240, 0x400, 0x8000]
+)
 def test_contradictions_and_unknown_bits(bench: Bench, value: int) -> None:
     tell(bench, 0x20)
     before = bench.tpm.permanent, bench.tpm.stclear
@@ -68,7 +70,9 @@ def test_what_is_set_already_is_not_written_again(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("locality", "code"), [(0, 0x3D), (1, 0x3D), (2, 0x3D), (3, 0), (4, 0)])
-def test_the_establishment_bit_is_reset_from_trusted_localities(bench: Bench, locality: int, code: int) -> None:
+def test_the_establishment_bit_is_reset_from_trusted_localities(
+    bench: Bench, locality: int, code: int
+) -> None:
     bench.tpm.commit_flags(established=True)
     bench.tpm.locality = locality
     assert bench.code(RESET_BIT) == code

@@ -138,6 +138,29 @@ def test_any_failing_call_leaves_the_old_or_the_new_state(
     assert directory.load(Kind.PERMANENT) == NEW
 
 
+def test_the_content_is_on_disk_before_its_name_and_the_name_before_the_answer(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory.save(Kind.PERMANENT, OLD)
+    calls: list[str] = []
+
+    def noting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **named: Any) -> Any:
+            what = name
+            if name == "fsync":
+                what += " directory" if stat.S_ISDIR(os.fstat(arguments[0]).st_mode) else " file"
+            calls.append(what)
+            return real(*arguments, **named)
+
+        return wrapper
+
+    with monkeypatch.context() as patch:
+        for name in ("write", "fsync", "link", "replace"):
+            patch.setattr(os, name, noting(name, getattr(os, name)))
+        directory.save(Kind.PERMANENT, NEW)
+    assert calls == ["write", "fsync file", "link", "replace", "replace", "fsync directory"]
+
+
 _WRITER = """
 import sys
 from pathlib import Path
@@ -156,7 +179,9 @@ def test_kill_at_random_points_loses_nothing_that_was_acknowledged(tmp_path: Pat
     chance = random.Random(1)
     for turn in range(8):
         path = tmp_path / str(turn)
-        writer = subprocess.Popen([sys.executable, "-c", _WRITER, os.fspath(path)], cwd=ROOT, stdout=subprocess.PIPE)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, os.fspath(path)], cwd=ROOT, stdout=subprocess.PIPE
+        )
         assert writer.stdout is not None
         acknowledged = writer.stdout.read(4 * chance.randint(1, 40))
         writer.send_signal(signal.SIGKILL)

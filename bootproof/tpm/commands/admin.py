@@ -54,10 +54,11 @@ def startup(tpm: Tpm, args: StartupIn) -> None:
 
 
 def _restore(tpm: Tpm, saved: bytes) -> None:
-    if not saved:
+    try:
+        state = SavedState.decode(saved)
+    except TpmError as error:
         tpm.failed = True
-        raise TpmError(Rc.FAILEDSELFTEST)
-    state = SavedState.decode(saved)
+        raise TpmError(Rc.FAILEDSELFTEST) from error
     tpm.stclear = state.stclear
     tpm.pcrs.load(state.pcrs)
 

@@ -99,7 +99,7 @@ def sha1_update(tpm: Tpm, args: BytesIn) -> None:
 
 
 def sha1_complete(tpm: Tpm, args: BytesIn) -> DigestOut:
-    """SHA_THREAD without a start, SHA_ERROR for more than 64 bytes; the thread ends in any case."""
+    """SHA_ERROR for more than 64 bytes, SHA_THREAD without a start; the thread ends in any case."""
     return DigestOut(_finish(tpm, args.data))
 
 
@@ -111,9 +111,9 @@ def sha1_complete_extend(tpm: Tpm, args: CompleteExtendIn) -> CompleteExtendOut:
 
 def _finish(tpm: Tpm, data: bytes) -> bytes:
     thread, tpm.sha1 = tpm.sha1, None
-    if thread is None:
-        raise TpmError(Rc.SHA_THREAD)
     if len(data) > _BLOCK:
         raise TpmError(Rc.SHA_ERROR)
+    if thread is None:
+        raise TpmError(Rc.SHA_THREAD)
     thread.update(data)
     return bytes(thread.digest())

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The control channel, without sockets. Layouts: QEMU's tpm_ioctl.h; recorded answers: test_traces.py."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bootproof.tpm.codes import Rc
+from bootproof.tpm.control import ControlChannel, ProtocolError
+from bootproof.tpm.store import Kind
+from tests.tpm.conftest import STARTUP_CLEAR, Bench
+
+NEEDED_BY_QEMU = 0x340F | 0x300  # for TPM 1.2, and to migrate
+
+
+class FakeTransport:
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+        self.ended = False
+        self.busy = False
+
+    def take_data_fd(self, descriptor: int) -> bool:
+        self.taken.append(descriptor)
+        return not self.busy
+
+    def shut_down(self) -> None:
+        self.ended = True
+
+
+class Side:
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.transport = FakeTransport()
+        self.channel = ControlChannel(bench.tpm, self.transport)
+
+    def ask(self, text: str) -> str:
+        return self.channel.feed(bytes.fromhex(text)).hex()
+
+
+@pytest.fixture
+def side(bench: Bench) -> Side:
+    return Side(bench)
+
+
+def test_capabilities_include_what_qemu_needs(side: Side) -> None:
+    mask = int(side.ask("00000001"), 16)
+    assert mask & NEEDED_BY_QEMU == NEEDED_BY_QEMU
+    assert mask == 0x17FFF
+
+
+def test_init_is_a_power_cycle(side: Side) -> None:
+    assert side.ask("00000002 00000000") == "00000000"
+    assert side.bench.tpm.post_init
+    assert side.bench.tpm.running
+
+
+def test_stop_and_shutdown_switch_off(side: Side) -> None:
+    assert side.ask("0000000e") == "00000000"
+    assert not side.bench.tpm.running
+    assert not side.transport.ended
+    assert side.ask("00000003") == "00000000"
+    assert side.transport.ended
+
+
+@pytest.mark.parametrize("request_", ["00000005 03", "00000005 03000000"])
+def test_both_forms_of_set_locality(side: Side, request_: str) -> None:
+    assert side.ask(request_) == "00000000"
+    assert side.bench.tpm.locality == 3
+    assert side.ask("00000004") == "0000000000000000"
+
+
+def test_padding_that_comes_late_is_padding(side: Side) -> None:
+    assert side.ask("00000005 02") == "00000000"
+    assert side.ask("000000") == ""
+    assert side.ask("00000004") == "0000000000000000"
+
+
+def test_requests_in_pieces_and_in_one_piece(side: Side) -> None:
+    assert [side.ask(part) for part in ("00", "0000", "0200", "0000", "00")] == ["", "", "", "", "00000000"]
+    assert side.ask("00000005 01000000 00000004 00000009") == "00000000" + "0000000000000000" + "00000000"
+
+
+def test_localities_that_do_not_exist(side: Side) -> None:
+    assert side.ask("00000005 05000000") == "0000003d"
+    side.bench.tpm.highest_locality = 3
+    assert side.ask("00000005 04000000") == "0000003d"
+
+
+def test_locality_outlives_init_because_qemu_says_it_once(side: Side) -> None:
+    side.ask("00000005 02000000")
+    side.ask("00000002 00000000")
+    assert side.bench.tpm.locality == 2
+
+
+def test_the_established_flag(side: Side) -> None:
+    assert [side.ask(code) for code in ("00000006", "00000007 00000003 616263", "00000008")] == [
+        "00000000"
+    ] * 3
+    assert side.ask("00000004") == "0000000001000000"
+    assert side.bench.pcr(17).hex() == "ccd5bd41458de644ac34a2478b58ff819bef5acf"
+    assert side.ask("0000000b 00000000") == "0000003d"
+    assert side.ask("0000000b 03") == "00000000"
+    assert side.ask("00000004") == "0000000000000000"
+
+
+@pytest.mark.parametrize(("request_", "code"), [("00000007 00000000", "0000001a"), ("00000008", "0000001a")])
+def test_hash_requests_out_of_turn(side: Side, request_: str, code: str) -> None:
+    assert side.ask(request_) == code
+    side.ask("00000002 00000000")
+    assert side.ask(request_) == "00000026"
+    side.ask("0000000e")
+    assert side.ask(request_) == "0000000a"
+
+
+def test_buffer_size(side: Side) -> None:
+    assert side.ask("00000011 00000000") == "00000000 00001000 00000c00 00001000".replace(" ", "")
+    assert side.ask("00000011 00000c00") == "0000000a"
+    side.ask("0000000e")
+    for wanted, size in (("00000f80", "00000f80"), ("00000001", "00000c00"), ("ffffffff", "00001000")):
+        assert side.ask("00000011" + wanted) == f"00000000{size}00000c0000001000"
+
+
+def blob(side: Side, kind: int, offset: int = 0) -> tuple[int, int, bytes]:
+    answer = bytes.fromhex(side.ask(f"0000000c 00000001 {kind:08x} {offset:08x}"))
+    code, _flags, total, length = struct.unpack_from(">IIII", answer)
+    assert length == len(answer) - 16
+    return code, total, answer[16:]
+
+
+def put(side: Side, kind: int, data: bytes, flags: int = 0) -> str:
+    return side.ask(f"0000000d {flags:08x} {kind:08x} {len(data):08x}" + data.hex())
+
+
+def test_a_snapshot_is_taken_and_restored_elsewhere(side: Side) -> None:
+    bench = side.bench
+    for body in ("0020", "0008"):
+        bench.code(0x4000000A, body)
+    bench.code(0x14, "00000007" + "11" * 20)
+    nonce = bench.tpm.tick_nonce
+    blobs = {kind: blob(side, kind) for kind in (1, 2)}
+    assert blob(side, 3) == (0x800, 0, b"")
+    assert blob(side, 2, offset=10)[2] == blobs[2][2][10:]
+
+    other = Side(Bench())
+    for kind, (code, total, data) in blobs.items():
+        assert (code, total) == (0, len(data))
+        assert put(other, kind, data) == "00000000"
+    assert other.ask("00000002 00000001") == "00000000"
+    assert other.bench.pcr(7) == bench.pcr(7)
+    assert other.bench.tpm.stclear == bench.tpm.stclear
+    assert other.bench.tpm.permanent == bench.tpm.permanent
+    assert other.bench.tpm.tick_nonce == nonce
+    assert other.bench.code(0x99, "0001") == Rc.INVALID_POSTINIT
+    other.ask("00000002 00000000")
+    assert other.bench.tpm.post_init, "the snapshot is used once"
+
+
+def test_saved_state_travels_as_well(side: Side) -> None:
+    side.bench.code(0x14, "00000007" + "11" * 20)
+    value = side.bench.pcr(7)
+    side.bench.code(0x98)
+    saved = blob(side, 3)[2]
+    other = Side(Bench())
+    assert put(other, 3, saved) == "00000000"
+    assert other.bench.start(kind=2) == Rc.SUCCESS
+    assert other.bench.pcr(7) == value
+
+
+def test_blobs_that_are_refused(side: Side) -> None:
+    good = blob(side, 1)[2]
+    assert put(side, 1, good) == "0000000a", "not while the TPM runs"
+    side.ask("0000000e")
+    before = dict(side.bench.store.content)
+    for kind, data, flags in ((1, good[:-1], 0), (2, good, 0), (9, good, 0), (1, b"", 0), (1, good, 2)):
+        assert put(side, kind, data, flags) == "00000003"
+    assert side.bench.store.content == before
+    assert put(side, 1, good) == "00000000"
+
+
+def test_unknown_kinds_of_state_are_absent(side: Side) -> None:
+    assert blob(side, 9) == (0x800, 0, b"")
+
+
+def test_stored_volatile_state_is_resumed(side: Side) -> None:
+    side.bench.code(0x14, "00000007" + "11" * 20)
+    value = side.bench.pcr(7)
+    assert side.ask("0000000a") == "00000000"
+    other = Side(Bench(side.bench.store))
+    assert other.ask("00000002 00000000") == "00000000"
+    assert other.bench.pcr(7) == value
+    assert other.ask("00000002 00000001") == "00000000"
+    assert Kind.VOLATILE not in side.bench.store.content
+
+
+def test_descriptors(side: Side) -> None:
+    assert side.ask("00000010") == "00000003"
+    side.channel.descriptors = [41]
+    assert side.ask("00000010") == "00000000"
+    assert side.transport.taken == [41]
+    side.channel.descriptors = [42]
+    side.transport.busy = True
+    assert side.ask("00000010") == "0000001f"
+
+
+def test_information(side: Side) -> None:
+    answer = bytes.fromhex(side.ask("00000012 0000000000000003 00000000 00000000"))
+    code, total, length = struct.unpack_from(">III", answer)
+    assert (code, total) == (0, length)
+    info = json.loads(answer[12:].rstrip(b"\0"))
+    assert info["TPMSpecification"] == {"family": "1.2", "level": 2, "revision": 116}
+    assert info["TPMAttributes"]["manufacturer"] == "id:" + b"BTPF".hex().upper()
+
+
+def test_requests_without_effect(side: Side) -> None:
+    assert side.ask("00000009") == "00000000"
+    assert side.ask("0000000f") == "0000000000000000"
+    assert side.ask("00000013 00000000") == "00000000"
+    assert side.ask("000000ff 12345678") == "0000000a"
+    assert side.ask("00000009") == "00000000"
+
+
+def test_a_body_without_end_ends_the_connection(side: Side) -> None:
+    with pytest.raises(ProtocolError):
+        side.ask("00000007 7fffffff")
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.binary(max_size=40) | st.integers(1, 0x13).map(lambda code: code.to_bytes(4)), max_size=6)
+)
+def test_arbitrary_bytes(parts: list[bytes]) -> None:
+    side = Side(Bench())
+    try:
+        for part in parts:
+            side.channel.feed(part)
+    except ProtocolError:
+        return
+    assert side.bench.tpm.execute(STARTUP_CLEAR)[:2] == b"\x00\xc4"
