@@ -19,7 +19,18 @@ from typing import IO, Any
 
 from bootproof.errors import HostError
 
-_KEPT = ("PATH", "HOME", "TMPDIR", "TERM", "USER", "LOGNAME", "http_proxy", "https_proxy", "no_proxy", "XDG_RUNTIME_DIR")
+_KEPT = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TERM",
+    "USER",
+    "LOGNAME",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "XDG_RUNTIME_DIR",
+)
 _PR_SET_PDEATHSIG = 1
 _TAIL_LINES = 12
 
@@ -63,10 +74,14 @@ def spawn(
             pass_fds=tuple(pass_fds), preexec_fn=_die_with_parent,
         )  # fmt: skip
     except FileNotFoundError:
-        raise HostError(f"{words[0]} not found", "`./builder.py doctor` names the package it comes from") from None
+        raise HostError(
+            f"{words[0]} not found", "`./builder.py doctor` names the package it comes from"
+        ) from None
 
 
-def failure(argv: Sequence[str | os.PathLike[str]], status: int, output: str, log: Path | None = None) -> HostError:
+def failure(
+    argv: Sequence[str | os.PathLike[str]], status: int, output: str, log: Path | None = None
+) -> HostError:
     """Return the error for a program that ended with `status`: last lines of its output, and the command itself."""
     tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-_TAIL_LINES:])
     how = f"ended with status {status}" if status >= 0 else f"was ended by {signal.Signals(-status).name}"

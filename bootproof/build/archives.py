@@ -23,7 +23,10 @@ class Archives:
 
     def address(self, archive: str, filename: str) -> str:
         if archive not in self.bases:
-            raise HostError(f"the lock needs the archive {archive}", "add it to the apt configuration of this machine, or use --mirror")
+            raise HostError(
+                f"the lock needs the archive {archive}",
+                "add it to the apt configuration of this machine, or use --mirror",
+            )
         return self.bases[archive] + filename
 
     def sources(self, suite: str) -> str:
@@ -58,7 +61,9 @@ def from_mirror(mirror: str) -> Archives:
 
 def from_host() -> Archives:
     """Read the archives from the host's apt configuration, whatever form it is written in."""
-    listing = process.run(["apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages"]).stdout.decode()
+    listing = process.run(
+        ["apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages"]
+    ).stdout.decode()
     return parse_index_targets(listing)
 
 
@@ -74,7 +79,9 @@ def parse_index_targets(listing: str) -> Archives:
         if component == "main" and address.rstrip("/").endswith(f"/{kind}"):
             bases.setdefault(kind, address.rstrip("/") + "/")
     if MAIN not in bases:
-        raise HostError("no Debian archive in this machine's apt configuration", "add one, or name one with --mirror")
+        raise HostError(
+            "no Debian archive in this machine's apt configuration", "add one, or name one with --mirror"
+        )
     return Archives(bases)
 
 

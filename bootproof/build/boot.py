@@ -48,14 +48,32 @@ class CommandLine:
         return " ".join((*own, *_EXTRA[entry], *self.words))
 
 
-def menu(template: Path, *, name: str, title: str, entries: Sequence[str], default: str, timeout: int, line: CommandLine) -> str:
+def menu(
+    template: Path,
+    *,
+    name: str,
+    title: str,
+    entries: Sequence[str],
+    default: str,
+    timeout: int,
+    line: CommandLine,
+) -> str:
     """Render the boot menu."""
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False  # noqa: S701
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701
     )
-    rows = [{"id": entry, "title": f"{name}: {_TITLES[entry]}", "command_line": line.text(entry)} for entry in entries]
+    rows = [
+        {"id": entry, "title": f"{name}: {_TITLES[entry]}", "command_line": line.text(entry)}
+        for entry in entries
+    ]
     text = template.read_text()
-    return environment.from_string(text).render(name=name, title=title, entries=rows, default=default, timeout=timeout)
+    return environment.from_string(text).render(
+        name=name, title=title, entries=rows, default=default, timeout=timeout
+    )
 
 
 def mkimage_command(modules: Path, config: Path, target: Path) -> list[str]:
@@ -73,7 +91,11 @@ def build_grub(folder: Path, *, deb: Path, config: Path) -> list[str]:
         assert child.stdout is not None
         with tarfile.open(fileobj=child.stdout, mode="r|") as archive:
             for member in archive:
-                stream = archive.extractfile(member) if member.name.startswith(_PREFIX) and member.isreg() else None
+                stream = (
+                    archive.extractfile(member)
+                    if member.name.startswith(_PREFIX) and member.isreg()
+                    else None
+                )
                 if stream is not None:
                     (modules / member.name.removeprefix(_PREFIX)).write_bytes(stream.read())
     if not (modules / "cdboot.img").is_file():

@@ -62,7 +62,10 @@ class DebStore:
         path = self.path(package)
         if sha256_of(path) != package.sha256:
             path.unlink()
-            raise HostError(f"the cached file of {package} was damaged and has been removed", "run the same command again")
+            raise HostError(
+                f"the cached file of {package} was damaged and has been removed",
+                "run the same command again",
+            )
         return path
 
     def _fetch_one(self, package: Package, archives: Archives, session: requests.Session) -> bool:
@@ -106,7 +109,10 @@ class DebStore:
     def _accept(self, package: Package, part: Path) -> bool:
         if part.stat().st_size != package.size or sha256_of(part) != package.sha256:
             part.unlink()
-            raise HostError(f"the mirror's file of {package} is not the one in the package lists", "try again later, or use another mirror")
+            raise HostError(
+                f"the mirror's file of {package} is not the one in the package lists",
+                "try again later, or use another mirror",
+            )
         part.rename(self.path(package))
         (self.folder / f"{package.sha256}.lock").unlink(missing_ok=True)
         return True

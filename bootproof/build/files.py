@@ -80,8 +80,12 @@ def disk_errors(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise HostError(f"no space left on the disk of {where}", "free some space, then run the same command again") from None
+            raise HostError(
+                f"no space left on the disk of {where}", "free some space, then run the same command again"
+            ) from None
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             target = error.filename or where
-            raise HostError(f"cannot write {target}: {error.strerror}", "make it writable, or choose another --output") from None
+            raise HostError(
+                f"cannot write {target}: {error.strerror}", "make it writable, or choose another --output"
+            ) from None
         raise

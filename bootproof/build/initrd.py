@@ -6,10 +6,12 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
+import shutil
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from bootproof import process
 from bootproof.build import cpio
@@ -23,9 +25,10 @@ _COMPILE = (
     "-Wl,--build-id=none", "-Wl,-z,noexecstack",
 )  # fmt: skip
 APPLETS = (
-    "sh", "cat", "cp", "dmesg", "echo", "findfs", "insmod", "losetup", "ls", "lsmod", "mkdir", "mount", "poweroff", "reboot",
+    "sh", "cat", "cp", "dmesg", "echo", "findfs", "losetup", "ls", "lsmod", "mkdir", "modprobe", "mount", "poweroff", "reboot",
     "setsid", "sleep", "switch_root", "umount", "vi",
 )  # fmt: skip
+_TABLES = ("modules.dep", "modules.alias")  # what busybox's modprobe reads
 
 
 def compile_command(source: Path, target: Path) -> list[str]:
@@ -38,9 +41,11 @@ def build(folder: Path, *, sources: Path, policy: str, kernel: Path, busybox: Pa
 
     `sources` is the project's initrd folder, `kernel` the kernel step's results, `busybox` the busybox-static package.
     """
-    tool = folder / "verity"
+    work = folder / "work"
+    work.mkdir()
+    tool = work / "verity"
     process.run(compile_command(sources / "verity.c", tool))
-    modules = _modules(kernel)
+    record = json.loads((kernel / "initrd.json").read_text())
     nodes: dict[str, cpio.Node] = {
         "dev/console": cpio.character_device(5, 1),
         "dev/null": cpio.character_device(1, 3, 0o666),
@@ -48,31 +53,34 @@ def build(folder: Path, *, sources: Path, policy: str, kernel: Path, busybox: Pa
         "bin/busybox": cpio.regular(_busybox(busybox), 0o755),
         "bin/verity": cpio.regular(tool.read_bytes(), 0o755),
         "etc/ima-policy": cpio.regular((sources / "ima-policy" / policy).read_bytes()),
-        "etc/modules": cpio.regular("".join(f"{name}\n" for name in modules).encode()),
+        "etc/modules": cpio.regular("".join(f"{name}\n" for name in record["always"]).encode()),
     }
     nodes |= {f"bin/{applet}": cpio.symlink("busybox") for applet in APPLETS}
     nodes |= {name: cpio.directory() for name in ("proc", "sys", "run", "root")}
-    nodes |= {f"lib/modules/{name}": cpio.regular(data) for name, data in modules.items()}
-    tool.unlink()
+    nodes |= _module_nodes(kernel, record, work)
+    shutil.rmtree(work)
     raw = cpio.archive(nodes)
     packed = process.run(["zstd", "-19", "--stdout", "--quiet", "--single-thread"], data=raw).stdout
     (folder / "initrd.img").write_bytes(packed)
     (folder / "files.json").write_text(json.dumps([asdict(entry) for entry in _entries(nodes)], indent=0))
-    return [f"{len(modules)} modules, {len(packed) / 1e6:.1f} MB"]
+    return [f"{len(record['files'])} modules, {len(packed) / 1e6:.1f} MB"]
 
 
-def _modules(kernel: Path) -> dict[str, bytes]:
-    """Return the modules that the initrd loads, unpacked, by file name and in loading order."""
-    order: Sequence[str] = json.loads((kernel / "initrd.json").read_text())["load"]
-    found: dict[str, bytes] = {}
+def _module_nodes(kernel: Path, record: Mapping[str, Any], work: Path) -> dict[str, cpio.Node]:
+    """Return the modules, unpacked, and depmod's tables of what they need and drive; `work` is a folder for depmod."""
+    home = f"lib/modules/{record['version']}"
+    (work / home).mkdir(parents=True)
     with tarfile.open(kernel / "modules.tar") as archive:
-        for path in order:
+        for path in record["files"]:
             stream = archive.extractfile(f"./usr/lib/modules/{path}")
             assert stream is not None
             raw = stream.read()
             name = path.rsplit("/", 1)[-1]
-            found[name.removesuffix(".xz")] = lzma.decompress(raw) if name.endswith(".xz") else raw
-    return found
+            plain = lzma.decompress(raw) if name.endswith(".xz") else raw
+            (work / home / name.removesuffix(".xz")).write_bytes(plain)
+    process.run(["depmod", "--basedir", work, record["version"]])
+    kept = (path for path in (work / home).iterdir() if path.suffix == ".ko" or path.name in _TABLES)
+    return {f"{home}/{path.name}": cpio.regular(path.read_bytes()) for path in kept}
 
 
 def _busybox(deb: Path) -> bytes:

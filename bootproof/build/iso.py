@@ -80,7 +80,9 @@ def first_sector(boot_code: bytes, boot_image: int, sectors: int) -> bytes:
     sector = bytearray(512)
     sector[:_BOOT_CODE_SIZE] = boot_code[:_BOOT_CODE_SIZE]
     struct.pack_into("<Q", sector, _CORE_SECTOR_AT, boot_image * 4 + 4)
-    partition = struct.pack("<B3sB3sII", 0x80, b"\x00\x01\x00", _HIDDEN_ISO_PARTITION, b"\xfe\xff\xff", 0, sectors * 4)
+    partition = struct.pack(
+        "<B3sB3sII", 0x80, b"\x00\x01\x00", _HIDDEN_ISO_PARTITION, b"\xfe\xff\xff", 0, sectors * 4
+    )
     sector[446 : 446 + len(partition)] = partition
     sector[510:] = b"\x55\xaa"
     return bytes(sector)
@@ -93,7 +95,9 @@ def _folders(paths: list[str]) -> list[str]:
 
 def _iso_name(path: str, version: str) -> str:
     """Return the ISO 9660 name: upper case, and only characters that the standard knows."""
-    parts = ["".join(c if c.isalnum() or c in "._/" else "_" for c in part) for part in path.upper().split("/")]
+    parts = [
+        "".join(c if c.isalnum() or c in "._/" else "_" for c in part) for part in path.upper().split("/")
+    ]
     if version and "." not in parts[-1]:
         parts[-1] += "."
     return "/".join(parts) + version
@@ -102,7 +106,9 @@ def _iso_name(path: str, version: str) -> str:
 @contextmanager
 def _frozen_clock(epoch: int) -> Iterator[None]:
     """Let pycdlib, which stamps everything with the current time, see `epoch` in UTC instead."""
-    clock = SimpleNamespace(time=lambda: float(epoch), localtime=time.gmtime, gmtime=time.gmtime, strftime=time.strftime)
+    clock = SimpleNamespace(
+        time=lambda: float(epoch), localtime=time.gmtime, gmtime=time.gmtime, strftime=time.strftime
+    )
     modules: list[Any] = [pycdlib.dates, pycdlib.headervd, pycdlib.pycdlib, pycdlib.utils]
     saved = [module.time for module in modules]
     for module in modules:

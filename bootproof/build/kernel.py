@@ -20,13 +20,17 @@ from bootproof.errors import BootproofError
 
 _MODULE = re.compile(r"^\./(?:usr/)?lib/modules/(?P<version>[^/]+)/(?P<path>.+)$")
 _SUFFIXES = (".ko", ".ko.xz")
+# Prefixes of the modaliases under /sys/bus/*/devices, which initrd/init looks at
+BUSES = frozenset({"pci", "usb", "scsi", "virtio", "hid", "vmbus", "xen", "acpi", "mmc", "sdio"})
+Modinfo = Mapping[str, list[str]]
 
 
 def unpack(folder: Path, *, deb: Path, keep: Sequence[str], initrd: Sequence[str]) -> list[str]:
     """Write `vmlinuz`, `modules.tar` (usr/lib/modules as it goes into the image) and `initrd.json` into `folder`.
 
-    `keep` are globs below `kernel/`, `initrd` module names; what they depend on comes along. `initrd.json` lists
-    [module file below usr/lib/modules/VERSION, ...] in the order in which they are to be loaded.
+    `keep` are globs below `kernel/`, `initrd` module names; what they depend on comes along. `initrd.json` has the kernel's
+    `version`, the `files` (below usr/lib/modules) of the initrd's modules, and the names of those to load `always`: drivers of
+    devices wait until their device is there.
     """
     work = folder / "work"
     version = _extract(deb, work, folder)
@@ -37,8 +41,12 @@ def unpack(folder: Path, *, deb: Path, keep: Sequence[str], initrd: Sequence[str
         modules.files[name].unlink()
     process.run(["depmod", "--basedir", work / "usr", version])
     _pack(work, folder / "modules.tar")
-    load = [str(modules.files[name].relative_to(work / "usr/lib/modules")) for name in order]
-    (folder / "initrd.json").write_text(json.dumps({"version": version, "load": load}, indent=1))
+    record = {
+        "version": version,
+        "files": [str(modules.files[name].relative_to(work / "usr/lib/modules")) for name in order],
+        "always": [name for name in modules.named(initrd) if not modules.drives_devices(name)],
+    }
+    (folder / "initrd.json").write_text(json.dumps(record, indent=1))
     shutil.rmtree(work)
     return [version, f"{len(kept)} modules of {len(modules.files)}"]
 
@@ -49,10 +57,12 @@ class Modules:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files = {
-            module_name(path): path for path in sorted(folder.rglob("*.ko*")) if path.name.endswith(_SUFFIXES)
+            module_name(path): path
+            for path in sorted(folder.rglob("*.ko*"))
+            if path.name.endswith(_SUFFIXES)
         }
         self.builtin = {module_name(path): path for path in _builtin(folder)}
-        self._needs: dict[str, tuple[list[str], list[str]]] = {}
+        self._info: dict[str, Modinfo] = {}
 
     def matching(self, globs: Iterable[str]) -> list[str]:
         """Return the modules whose path below `kernel/` is, or lies in a folder that is, matched by a glob.
@@ -69,7 +79,10 @@ class Modules:
             if not names and not any(_matches(path, pattern) for path in self.builtin.values()):
                 unmatched.append(glob)
         if unmatched:
-            raise BootproofError(f"no module of this kernel matches: {', '.join(unmatched)}", "mend the recipe's kernel.modules")
+            raise BootproofError(
+                f"no module of this kernel matches: {', '.join(unmatched)}",
+                "mend the recipe's kernel.modules",
+            )
         return found
 
     def named(self, names: Iterable[str]) -> list[str]:
@@ -77,7 +90,9 @@ class Modules:
         wanted = [name.replace("-", "_") for name in names]
         unknown = [name for name in wanted if name not in self.files and name not in self.builtin]
         if unknown:
-            raise BootproofError(f"this kernel has no module {', '.join(unknown)}", "mend the recipe's kernel.initrd_modules")
+            raise BootproofError(
+                f"this kernel has no module {', '.join(unknown)}", "mend the recipe's kernel.initrd_modules"
+            )
         return [name for name in wanted if name in self.files]
 
     def closure(self, names: Iterable[str], *, soft: bool) -> list[str]:
@@ -98,14 +113,28 @@ class Modules:
             visit(name)
         return list(order)
 
+    def info(self, name: str) -> Modinfo:
+        if name not in self._info:
+            self._info[name] = modinfo(read_module(self.files[name]))
+        return self._info[name]
+
     def needs(self, name: str) -> tuple[list[str], list[str]]:
-        """Return the hard and the soft dependencies in a module's .modinfo section."""
-        if name not in self._needs:
-            info = modinfo(read_module(self.files[name]))
-            hard = [word.replace("-", "_") for text in info.get("depends", ()) for word in text.split(",") if word]
-            soft = [word.replace("-", "_") for text in info.get("softdep", ()) for word in text.split() if ":" not in word]
-            self._needs[name] = hard, soft
-        return self._needs[name]
+        """Return the hard and the soft dependencies of a module."""
+        info = self.info(name)
+        hard = [
+            word.replace("-", "_") for text in info.get("depends", ()) for word in text.split(",") if word
+        ]
+        soft = [
+            word.replace("-", "_")
+            for text in info.get("softdep", ())
+            for word in text.split()
+            if ":" not in word
+        ]
+        return hard, soft
+
+    def drives_devices(self, name: str) -> bool:
+        """Return whether a module names devices that it drives, so that it can be loaded when one is there."""
+        return any(alias.partition(":")[0] in BUSES for alias in self.info(name).get("alias", ()))
 
 
 def _builtin(folder: Path) -> list[Path]:
@@ -128,10 +157,10 @@ def read_module(path: Path) -> bytes:
     return lzma.decompress(raw) if path.name.endswith(".xz") else raw
 
 
-def modinfo(module: bytes) -> Mapping[str, list[str]]:
-    """Return the `depends` and `softdep` texts of a module (NUL-separated `key=value` in its .modinfo section)."""
+def modinfo(module: bytes) -> Modinfo:
+    """Return what a module says of itself (NUL-separated `key=value` in its .modinfo section): dependencies and aliases."""
     found: dict[str, list[str]] = {}
-    for match in re.finditer(rb"\0(depends|softdep)=([^\0]*)", module):
+    for match in re.finditer(rb"\0(depends|softdep|alias)=([^\0]*)", module):
         found.setdefault(match[1].decode(), []).append(match[2].decode())
     return found
 

@@ -55,7 +55,13 @@ def mksquashfs_command(image: Path, *, compression: str, level: int | None) -> l
 
 
 def build(
-    folder: Path, *, trees: Sequence[Path], exclude: Sequence[str], compression: str, level: int | None, epoch: int
+    folder: Path,
+    *,
+    trees: Sequence[Path],
+    exclude: Sequence[str],
+    compression: str,
+    level: int | None,
+    epoch: int,
 ) -> list[str]:
     """Write `layer.img` (squashfs and hash tree), `verity.json` and `files.json` into `folder`."""
     image = folder / "layer.img"
@@ -97,7 +103,10 @@ def join(trees: Sequence[Path], target: IO[bytes], *, exclude: Sequence[str], ep
                 raise HostError(f"two parts of a layer have the same file {path}", "rename one of them")
             seen.add(path)
             if member.islnk() and _absolute(member.linkname) not in seen:
-                raise HostError(f"{path} is a hard link to {member.linkname}, which is left out", "mend packages.exclude_paths")
+                raise HostError(
+                    f"{path} is a hard link to {member.linkname}, which is left out",
+                    "mend packages.exclude_paths",
+                )
             _add(out, path, member, content, epoch, files)
         for path in (path for path in MOUNT_POINTS if path not in seen):
             folder = tarfile.TarInfo(f".{path}")
@@ -114,7 +123,12 @@ def _members(trees: Iterable[Path]) -> Iterator[tuple[str, tarfile.TarInfo, Bina
 
 
 def _add(
-    out: tarfile.TarFile, path: str, member: tarfile.TarInfo, content: BinaryIO | None, epoch: int, files: dict[str, Entry]
+    out: tarfile.TarFile,
+    path: str,
+    member: tarfile.TarInfo,
+    content: BinaryIO | None,
+    epoch: int,
+    files: dict[str, Entry],
 ) -> None:
     info = tarfile.TarInfo("." + path)
     info.type, info.mode, info.uid, info.gid = member.type, member.mode, member.uid, member.gid
@@ -161,7 +175,9 @@ class Exclusion:
 
 def _translate(glob: str) -> str:
     """Return a regular expression for a glob whose `*` and `?` stay within one folder."""
-    return "/".join(fnmatch.translate(part).removesuffix(r"\Z").replace(".*", "[^/]*") for part in glob.split("/"))
+    return "/".join(
+        fnmatch.translate(part).removesuffix(r"\Z").replace(".*", "[^/]*") for part in glob.split("/")
+    )
 
 
 def _absolute(name: str) -> str:

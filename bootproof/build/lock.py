@@ -57,7 +57,12 @@ class Lock:
         return tuple(sorted({package for group in GROUPS for package in getattr(self, group)}))
 
     def dump(self) -> str:
-        body: dict[str, Any] = {"format": _FORMAT, "suite": self.suite, "inputs": self.inputs, "epoch": self.epoch}
+        body: dict[str, Any] = {
+            "format": _FORMAT,
+            "suite": self.suite,
+            "inputs": self.inputs,
+            "epoch": self.epoch,
+        }
         for group in GROUPS:
             body[group] = [asdict(package) for package in getattr(self, group)]
         return json.dumps(body, indent=1) + "\n"
@@ -71,20 +76,29 @@ def load(path: Path) -> Lock:
     try:
         body = json.loads(path.read_text())
         if body["format"] != _FORMAT:
-            raise BootproofError(f"{path} has lock format {body['format']}", f"this version reads format {_FORMAT}")
+            raise BootproofError(
+                f"{path} has lock format {body['format']}", f"this version reads format {_FORMAT}"
+            )
         groups = {group: _packages(body[group]) for group in GROUPS}
         return Lock(str(body["suite"]), str(body["inputs"]), int(body["epoch"]), **groups)
     except FileNotFoundError:
-        raise BootproofError(f"there is no lock file {path}", "build once without --locked to write one") from None
+        raise BootproofError(
+            f"there is no lock file {path}", "build once without --locked to write one"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise BootproofError(
-            f"{path} is not a lock file: {type(error).__name__}: {error}", "remove it, and build without --locked to write a new one"
+            f"{path} is not a lock file: {type(error).__name__}: {error}",
+            "remove it, and build without --locked to write a new one",
         ) from None
 
 
 def _packages(rows: Iterable[dict[str, Any]]) -> tuple[Package, ...]:
     packages = tuple(Package(**row) for row in rows)
     for package in packages:
-        if len(package.sha256) != 64 or ".." in package.filename.split("/") or package.filename.startswith("/"):
+        if (
+            len(package.sha256) != 64
+            or ".." in package.filename.split("/")
+            or package.filename.startswith("/")
+        ):
             raise ValueError(f"{package.name}: not a sha256 and a path in an archive")
     return packages

@@ -11,7 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from bootproof import __version__, console
-from bootproof.build import archives, boot, cpio, debs, initrd, iso, kernel, layer, manifest, product, repository, resolve, tree, verity
+from bootproof.build import (
+    archives,
+    boot,
+    cpio,
+    debs,
+    initrd,
+    iso,
+    kernel,
+    layer,
+    manifest,
+    product,
+    repository,
+    resolve,
+    tree,
+    verity,
+)
 from bootproof.build import lock as locks
 from bootproof.build.files import locked, place, sha256_of, write_atomically
 from bootproof.build.lock import Lock
@@ -61,7 +76,9 @@ class Builder:
     @property
     def wanted(self) -> resolve.Wanted:
         packages = self.recipe.packages
-        return resolve.Wanted(self.recipe.suite, packages.variant, packages.install, self.recipe.kernel.package)
+        return resolve.Wanted(
+            self.recipe.suite, packages.variant, packages.install, self.recipe.kernel.package
+        )
 
     def _lock(self) -> Lock:
         """Return the lock in force: the one beside the image if it fits the recipe, else a new one."""
@@ -78,7 +95,9 @@ class Builder:
                 )
         with console.step("package set") as line:
             with locked(self.settings.cache / "apt" / f".{self.recipe.suite}.lock"):
-                lock = resolve.resolve(self.wanted, self.archives, self.settings.cache / "apt" / self.recipe.suite)
+                lock = resolve.resolve(
+                    self.wanted, self.archives, self.settings.cache / "apt" / self.recipe.suite
+                )
             line.note(f"{len(lock.packages)} packages")
         lock.save(path)
         return lock
@@ -108,13 +127,19 @@ class Builder:
         }  # fmt: skip
 
         def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
-            return tree.build(folder, lock=self.lock, variant=packages.variant, install=packages.install, store=self.debs)
+            return tree.build(
+                folder, lock=self.lock, variant=packages.variant, install=packages.install, store=self.debs
+            )
 
         return Step("tree", f"root tree ({self.lock.suite})", inputs, work, code=(tree, repository))
 
     def _kernel(self) -> Step:
         chosen, package = self.recipe.kernel, self.lock.kernel[0]
-        inputs = {"package": package.sha256, "modules": list(chosen.modules), "initrd": list(chosen.initrd_modules)}
+        inputs = {
+            "package": package.sha256,
+            "modules": list(chosen.modules),
+            "initrd": list(chosen.initrd_modules),
+        }
 
         def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
             deb = self.debs.verified(package)
@@ -124,19 +149,31 @@ class Builder:
 
     def _layer(self, name: str, title: str, parts: Mapping[str, Step], exclude: Iterable[str]) -> Step:
         squash, left_out = self.recipe.layers, list(exclude)
-        inputs = {"exclude": left_out, "compression": squash.compression, "level": squash.level, "epoch": self.epoch}
+        inputs = {
+            "exclude": left_out,
+            "compression": squash.compression,
+            "level": squash.level,
+            "epoch": self.epoch,
+        }
 
         def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
             trees = [checked(results[part], f"{part}.tar") for part in parts]
             return layer.build(
-                folder, trees=trees, exclude=left_out, compression=squash.compression, level=squash.level, epoch=self.epoch
+                folder,
+                trees=trees,
+                exclude=left_out,
+                compression=squash.compression,
+                level=squash.level,
+                epoch=self.epoch,
             )
 
         return Step(name, title, inputs, work, code=(layer, verity), needs=parts)
 
     def _base_layer(self) -> Step:
         parts = {"tree": self._tree(), "modules": self._kernel()}
-        return self._layer("base", "base layer", parts, (*layer.VOLATILE, *self.recipe.packages.exclude_paths))
+        return self._layer(
+            "base", "base layer", parts, (*layer.VOLATILE, *self.recipe.packages.exclude_paths)
+        )
 
     def _product_layer(self) -> Step:
         return self._layer("product", "product layer", {"product": self._product_tree()}, ())
@@ -146,7 +183,9 @@ class Builder:
             "name": self.recipe.name, "description": self.recipe.description, "suite": self.recipe.suite, "version": __version__,
             "ima_policy": self.recipe.ima.policy, "blacklist": self.recipe.kernel.blacklist,
         }  # fmt: skip
-        files = product.collect(self.project / "bootproof", self.project / "overlays", self.recipe.overlays, values)
+        files = product.collect(
+            self.project / "bootproof", self.project / "overlays", self.recipe.overlays, values
+        )
 
         def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
             product.write(files, folder / "product.tar", self.epoch)
@@ -158,11 +197,16 @@ class Builder:
     def _initrd(self) -> Step:
         sources, policy, busybox = self.project / "initrd", self.recipe.ima.policy, self.lock.initrd[0]
         used = (sources / "init", sources / "verity.c", sources / "ima-policy" / policy)
-        inputs = {"sources": {str(path.relative_to(sources)): sha256_of(path) for path in used}, "busybox": busybox.sha256}
+        inputs = {
+            "sources": {str(path.relative_to(sources)): sha256_of(path) for path in used},
+            "busybox": busybox.sha256,
+        }
 
         def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
             deb = self.debs.verified(busybox)
-            return initrd.build(folder, sources=sources, policy=policy, kernel=results["kernel"], busybox=deb)
+            return initrd.build(
+                folder, sources=sources, policy=policy, kernel=results["kernel"], busybox=deb
+            )
 
         return Step("initrd", "initrd", inputs, work, code=(initrd, cpio), needs={"kernel": self._kernel()})
 
@@ -190,15 +234,25 @@ class Builder:
             }
             loader = results["grub"]
             target = folder / "image.iso"
-            image = iso.Image(content, checked(loader, "eltorito.img"), checked(loader, "mbr.img"), line.label, self.epoch)
+            image = iso.Image(
+                content, checked(loader, "eltorito.img"), checked(loader, "mbr.img"), line.label, self.epoch
+            )
             iso.write(image, target)
             parts = {name: results[name] for name in ("base", "product", "initrd")}
             described = manifest.describe(self.recipe, line, content, parts)
             (folder / "manifest.json").write_text(json.dumps(described, indent=1, sort_keys=True))
             return [f"{target.stat().st_size / 1e6:.1f} MB"]
 
-        needs = {"base": base, "product": own, "kernel": self._kernel(), "initrd": self._initrd(), "grub": self._grub()}
-        return Step("iso", "ISO", {"menu": menu, "epoch": self.epoch}, work, code=(iso, manifest), needs=needs)
+        needs = {
+            "base": base,
+            "product": own,
+            "kernel": self._kernel(),
+            "initrd": self._initrd(),
+            "grub": self._grub(),
+        }
+        return Step(
+            "iso", "ISO", {"menu": menu, "epoch": self.epoch}, work, code=(iso, manifest), needs=needs
+        )
 
     def _command_line(self, base: Path, own: Path) -> boot.CommandLine:
         """The label tells images apart by content: two media on one machine are never confused."""
@@ -223,7 +277,11 @@ class Builder:
         """Give the results their names in the image's folder; what is there already is left alone."""
         target = self.folder / f"{self.recipe.name}.iso"
         source = made / "image.iso"
-        if not (target.exists() and self.store.used == self.store.previous and target.stat().st_size == source.stat().st_size):
+        if not (
+            target.exists()
+            and self.store.used == self.store.previous
+            and target.stat().st_size == source.stat().st_size
+        ):
             place(source, target)
             place(made / "manifest.json", self.folder / "manifest.json")
             info = manifest.build_info(self.recipe, self.lock, self.epoch, self.store.used)

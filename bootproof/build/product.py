@@ -23,7 +23,7 @@ from bootproof.errors import BootproofError
 # What of our package works inside the appliance
 APPLIANCE_PARTS = (
     "__init__.py", "errors.py", "console.py", "process.py", "measure", "tpm", "attest", "appliance",
-    "cli/__init__.py", "cli/appliance.py", "cli/log.py", "cli/pcr.py",
+    "cli/__init__.py", "cli/appliance.py", "cli/log.py", "cli/logs.py", "cli/pcr.py", "cli/tables.py",
 )  # fmt: skip
 _CODE_HOME = "usr/local/lib/bootproof/bootproof"
 _ALLOWED = ("usr/local/", "opt/", "etc/", "var/", "home/", "root/", "srv/")
@@ -40,7 +40,9 @@ class File:
     target: str = ""
 
 
-def collect(package: Path, overlays: Path, names: Sequence[str], values: Mapping[str, Any]) -> dict[str, File]:
+def collect(
+    package: Path, overlays: Path, names: Sequence[str], values: Mapping[str, Any]
+) -> dict[str, File]:
     """Return the product's files by path (no leading slash); a later overlay replaces files of an earlier one."""
     files = {f"{_CODE_HOME}/{path.relative_to(package)}": _read(path) for path in _code(package)}
     faults = []
@@ -58,7 +60,8 @@ def collect(package: Path, overlays: Path, names: Sequence[str], values: Mapping
                 files[place] = _read(path)
     if faults:
         raise BootproofError(
-            f"these files would be hidden by the base layer: {', '.join(faults)}", f"overlays may only use {', '.join(_ALLOWED)}"
+            f"these files would be hidden by the base layer: {', '.join(faults)}",
+            f"overlays may only use {', '.join(_ALLOWED)}",
         )
     return files
 
@@ -66,7 +69,8 @@ def collect(package: Path, overlays: Path, names: Sequence[str], values: Mapping
 def digest(files: Mapping[str, File]) -> dict[str, str]:
     """Return one digest per file, for the id of the step."""
     return {
-        path: hashlib.sha256(canonical([file.mode, file.target]).encode() + file.data).hexdigest() for path, file in files.items()
+        path: hashlib.sha256(canonical([file.mode, file.target]).encode() + file.data).hexdigest()
+        for path, file in files.items()
     }
 
 
@@ -119,7 +123,9 @@ def _mode(path: Path) -> int:
 
 
 def _render(path: Path, values: Mapping[str, Any]) -> File:
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )  # noqa: S701
     try:
         text = environment.from_string(path.read_text()).render(values)
     except jinja2.TemplateError as error:

@@ -105,7 +105,11 @@ class PrivateApt:
         (self.folder / "sources.list").write_text(sources)
         done = process.run(["apt-get", *self.options(), "update", "--error-on=any"], check=False)
         if done.returncode != 0:
-            lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.startswith(("E:", "W:"))]
+            lines = [
+                line
+                for line in done.stderr.decode(errors="replace").splitlines()
+                if line.startswith(("E:", "W:"))
+            ]
             reason = lines[0][2:].strip() if lines else "apt-get update failed"
             raise HostError(
                 f"the package lists cannot be fetched: {reason}",
@@ -115,7 +119,15 @@ class PrivateApt:
 
     def closure(self, request: Sequence[str]) -> list[str]:
         """Return `name=version` of everything that installing `request` into an empty system brings."""
-        argv = ["apt-get", *self.options(), "--print-uris", "--yes", "--no-install-recommends", "install", *request]
+        argv = [
+            "apt-get",
+            *self.options(),
+            "--print-uris",
+            "--yes",
+            "--no-install-recommends",
+            "install",
+            *request,
+        ]
         done = process.run(argv, check=False)
         text = done.stdout.decode(errors="replace")
         if done.returncode != 0:
@@ -171,6 +183,15 @@ def _name_and_version(file: str) -> str:
 def _unresolved(text: str) -> BootproofError:
     names = sorted({name for match in _MISSING.finditer(text) for name in match.groups() if name})
     if names:
-        return BootproofError(f"unknown packages: {', '.join(names)}", "check the names in the recipe's [packages] and [kernel], and its suite")
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("Reading", "Building", "N:"))]
-    return BootproofError(f"apt cannot resolve the packages: {' '.join(lines[-4:])}", "mend the recipe's [packages]")
+        return BootproofError(
+            f"unknown packages: {', '.join(names)}",
+            "check the names in the recipe's [packages] and [kernel], and its suite",
+        )
+    lines = [
+        line.strip()
+        for line in text.splitlines()
+        if line.strip() and not line.startswith(("Reading", "Building", "N:"))
+    ]
+    return BootproofError(
+        f"apt cannot resolve the packages: {' '.join(lines[-4:])}", "mend the recipe's [packages]"
+    )

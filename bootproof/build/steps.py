@@ -114,7 +114,10 @@ class Store:
             before = json.loads(record.read_text())["inputs"]
         except (OSError, ValueError, KeyError):
             return ""
-        names = [name.removeprefix("inputs.") for name in changed_keys(before, json.loads(canonical(step.all_inputs)))]
+        names = [
+            name.removeprefix("inputs.")
+            for name in changed_keys(before, json.loads(canonical(step.all_inputs)))
+        ]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return f"changed: {', '.join(names[:3])}{more}" if names else ""
 
@@ -123,7 +126,9 @@ class Store:
         wanted = set(referenced) | set(self.used.values())
         for kind in (entry for entry in self.folder.iterdir() if entry.is_dir()):
             results = [path for path in kind.iterdir() if path.is_dir() and not path.name.startswith(".")]
-            unused = sorted((path for path in results if path.name not in wanted), key=lambda path: -path.stat().st_mtime)
+            unused = sorted(
+                (path for path in results if path.name not in wanted), key=lambda path: -path.stat().st_mtime
+            )
             for path in unused[_KEPT_UNUSED:]:
                 if time.time() - path.stat().st_mtime < _MIN_AGE:
                     continue
@@ -137,7 +142,10 @@ def checked(folder: Path, name: str) -> Path:
     record = json.loads((folder / _RECORD).read_text())
     if not path.is_file() or sha256_of(path) != record["results"].get(name):
         shutil.rmtree(folder, ignore_errors=True)
-        raise HostError(f"the cached {path} was damaged and has been removed", "run the same command again; it will be made anew")
+        raise HostError(
+            f"the cached {path} was damaged and has been removed",
+            "run the same command again; it will be made anew",
+        )
     return path
 
 

@@ -52,7 +52,11 @@ def build(folder: Path, *, lock: Lock, variant: str, install: Sequence[str], sto
             suite=lock.suite, variant=variant, install=install, repo=work / "repo", target=work / "tree.tar",
             root=os.geteuid() == 0,
         )  # fmt: skip
-        env = {"SOURCE_DATE_EPOCH": str(lock.epoch), "TMPDIR": str(work), "DEBIAN_FRONTEND": "noninteractive"}
+        env = {
+            "SOURCE_DATE_EPOCH": str(lock.epoch),
+            "TMPDIR": str(work),
+            "DEBIAN_FRONTEND": "noninteractive",
+        }
         process.run(command, env=env, log=folder / "mmdebstrap.log", grace=60)
         shutil.move(work / "tree.tar", target)
     (folder / "mmdebstrap.log").unlink()
@@ -72,7 +76,10 @@ def require_namespace() -> None:
                 f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
             )
     if process.run(["unshare", "--user", "true"], check=False).returncode != 0:
-        raise HostError("this kernel does not let ordinary users make user namespaces", "run as root, or set kernel.unprivileged_userns_clone=1")
+        raise HostError(
+            "this kernel does not let ordinary users make user namespaces",
+            "run as root, or set kernel.unprivileged_userns_clone=1",
+        )
 
 
 def _user_name() -> str:

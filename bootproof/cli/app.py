@@ -45,7 +45,9 @@ def main() -> int:
     except BootproofError as error:
         return _say(str(error), error.code)
     except KeyboardInterrupt:
-        return _say("interrupted; what is finished is kept, and the next build goes on from there", _INTERRUPTED)
+        return _say(
+            "interrupted; what is finished is kept, and the next build goes on from there", _INTERRUPTED
+        )
     return ExitCode.PASS
 
 

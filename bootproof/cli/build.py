@@ -20,16 +20,26 @@ def source_date_epoch() -> int | None:
     if not text:
         return None
     if not text.isdigit():
-        raise BootproofError(f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970, or unset")
+        raise BootproofError(
+            f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970, or unset"
+        )
     return int(text)
 
 
 def build(
     recipe: str = typer.Argument(..., help="a recipe's name, or the path of a recipe file"),
-    output: Path = typer.Option(PROJECT / "out", "--output", help="folder of the images", show_default="out"),
-    mirror: str = typer.Option("", "--mirror", help="Debian mirror (default: the recipe's, else this host's apt configuration)"),
-    locked: bool = typer.Option(False, "--locked", help="use exactly the packages of out/RECIPE/packages.lock"),
-    update: bool = typer.Option(False, "--update", help="ask the archive for newer packages and make a new lock"),
+    output: Path = typer.Option(
+        PROJECT / "out", "--output", help="folder of the images", show_default="out"
+    ),
+    mirror: str = typer.Option(
+        "", "--mirror", help="Debian mirror (default: the recipe's, else this host's apt configuration)"
+    ),
+    locked: bool = typer.Option(
+        False, "--locked", help="use exactly the packages of out/RECIPE/packages.lock"
+    ),
+    update: bool = typer.Option(
+        False, "--update", help="ask the archive for newer packages and make a new lock"
+    ),
     as_json: bool = typer.Option(False, "--json", help="print the result as JSON"),
 ) -> None:
     """Build the ISO of a recipe; what has not changed is not made again."""
@@ -40,7 +50,12 @@ def build(
         raise BootproofError("--locked and --update contradict each other", "choose one")
     chosen = recipes.load(recipe, PROJECT / "recipes", PROJECT / "overlays")
     settings = Settings(
-        output=output.absolute(), cache=cache_folder(), mirror=mirror or None, locked=locked, update=update, epoch=source_date_epoch()
+        output=output.absolute(),
+        cache=cache_folder(),
+        mirror=mirror or None,
+        locked=locked,
+        update=update,
+        epoch=source_date_epoch(),
     )
     built = Builder(chosen, settings).build()
     size = built.iso.stat().st_size
@@ -57,7 +72,13 @@ def list_recipes(as_json: bool = typer.Option(False, "--json", help="print as JS
 
     rows = recipes.available(PROJECT / "recipes")
     if as_json:
-        typer.echo(json.dumps([{"name": row.name, "extends": row.extends, "description": row.description} for row in rows]))
+        typer.echo(
+            json.dumps(
+                [{"name": row.name, "extends": row.extends, "description": row.description} for row in rows]
+            )
+        )
         return
     for row in rows:
-        typer.echo(f"{row.name:<12} {row.description}" + (f" (extends {row.extends})" if row.extends else ""))
+        typer.echo(
+            f"{row.name:<12} {row.description}" + (f" (extends {row.extends})" if row.extends else "")
+        )
