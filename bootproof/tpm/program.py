@@ -21,6 +21,7 @@ from bootproof.tpm.commands.vendor import SET_LOCALITY
 from bootproof.tpm.machine import Tpm
 from bootproof.tpm.options import HELP, Config, LogTarget, UsageError, parse
 from bootproof.tpm.server import Server
+from bootproof.tpm.signals import ending_signals
 from bootproof.tpm.sockets import Endpoint, Listener, SocketError, connected
 from bootproof.tpm.store import StateDirectory, StateError
 
@@ -57,6 +58,7 @@ def main(arguments: list[str]) -> int:
 
 def _serve(config: Config) -> int:
     with ExitStack() as stack:
+        wake_up = stack.enter_context(ending_signals())
         try:
             _start_log(config.log)
             server, state = _prepare(config, stack)
@@ -69,22 +71,17 @@ def _serve(config: Config) -> int:
         except OSError as error:
             _complain([f"{error.filename or 'cannot start'}: {error.strerror}"])
             return _HOST
-        server.run()
+        server.run(wake_up)
     return 0
 
 
 def _prepare(config: Config, stack: ExitStack) -> tuple[Server, StateDirectory]:
-    """Open the state and all sockets."""
+    """Open the state and all sockets, the control channel last: who finds it there finds all of them."""
     state = StateDirectory(config.directory, config.state_mode)
     stack.callback(state.close)
     commands = COMMANDS | {SET_LOCALITY.ordinal: SET_LOCALITY} if config.allow_set_locality else COMMANDS
     tpm = Tpm(commands, state, highest_locality=3 if config.reject_locality_4 else 4)
     server = Server(tpm, config.terminate)
-    if config.control is not None:
-        if config.control.connected_fd is not None:
-            server.serve_control(connected(config.control))
-        else:
-            server.listen_control(_listen(config.control, stack))
     if config.data is not None:
         if config.data.connected_fd is not None:
             server.serve_data(connected(config.data))
@@ -98,8 +95,23 @@ def _prepare(config: Config, stack: ExitStack) -> tuple[Server, StateDirectory]:
     if config.powered:
         tpm.power_on()
     if config.startup is not None:
-        tpm.execute(struct.pack(">HIIH", TAG_REQUEST, HEADER_SIZE + 2, Ord.STARTUP, config.startup))
+        _start_up(tpm, config.startup)
+    if config.control is not None:
+        if config.control.connected_fd is not None:
+            server.serve_control(connected(config.control))
+        else:
+            server.listen_control(_listen(config.control, stack))
     return server, state
+
+
+def _start_up(tpm: Tpm, kind: int) -> None:
+    answer = tpm.execute(struct.pack(">HIIH", TAG_REQUEST, HEADER_SIZE + 2, Ord.STARTUP, kind))
+    code = int.from_bytes(answer[6:HEADER_SIZE])
+    if code:
+        raise StateError(
+            f"--flags: TPM_Startup failed with code {code:#x}; "
+            "startup-state needs a TPM_SaveState before, use startup-clear without one"
+        )
 
 
 def _listen(endpoint: Endpoint, stack: ExitStack) -> Listener:

@@ -10,13 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import selectors
-import signal
 import socket
 import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType
 from typing import Final, Protocol
 
 from bootproof.tpm.control import ControlChannel, ProtocolError
@@ -211,24 +209,13 @@ class Server:
 
     # the loop -------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Serve until SIGTERM, SIGINT, SIGHUP, SHUTDOWN, or until the last one who could ask is gone."""
-        wake_up, waker = socket.socketpair()
-        with wake_up, waker:
-            waker.setblocking(False)
-            self.selector.register(wake_up, _READ, lambda _events: self.shut_down())
-            old_waker = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-            old_handlers = {
-                number: signal.signal(number, _noted)
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-            }
-            try:
-                self._loop()
-            finally:
-                signal.set_wakeup_fd(old_waker)
-                for number, handler in old_handlers.items():
-                    signal.signal(number, handler)
-                self._close_all()
+    def run(self, wake_up: socket.socket) -> None:
+        """Serve until `wake_up` is readable, SHUTDOWN comes, or the last one who could ask is gone."""
+        self.selector.register(wake_up, _READ, lambda _events: self.shut_down())
+        try:
+            self._loop()
+        finally:
+            self._close_all()
 
     def _loop(self) -> None:
         select = self.selector.select
@@ -290,10 +277,6 @@ class Server:
         reachable = self._data or self._control or self._data_listener or self._control_listener
         if self._terminate or not reachable:
             self._done = True
-
-
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The signal's number is in the wake-up socket; a handler must exist for it to get there."""
 
 
 def _accept(listener: Listener) -> socket.socket | None:

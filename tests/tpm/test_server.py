@@ -11,10 +11,14 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from bootproof.tpm.commands.table import COMMANDS
+from bootproof.tpm.machine import Tpm
+from bootproof.tpm.server import Connection, Server
 from tests.tpm.conftest import (
     CONTROL,
     DATA,
@@ -24,6 +28,7 @@ from tests.tpm.conftest import (
     STARTUP_CLEAR,
     STATE,
     Emulator,
+    MemoryStore,
     Start,
     exchange,
     request,
@@ -68,7 +73,8 @@ def test_state_outlives_clients_and_a_second_client_waits(start: Start) -> None:
 
 def test_everything_is_cleared_away_on_sigterm(start: Start) -> None:
     emulator = start(*STATE, *DATA, *CONTROL, *MONITOR, "--pid", "file={}/pid")
-    emulator.connect("ctrl").close()
+    with emulator.connect("ctrl") as control:
+        assert len(exchange(control, bytes.fromhex("00000001"))) == 8
     for name in ("data", "ctrl", "mon"):
         assert stat.S_IMODE((emulator.at / name).stat().st_mode) == 0o600
     assert int((emulator.at / "pid").read_text()) == emulator.process.pid
@@ -159,6 +165,65 @@ def test_a_second_data_descriptor_is_refused_and_closed(start: Start) -> None:
     ours.close()
 
 
+def test_descriptors_that_nobody_asked_for_are_closed(start: Start) -> None:
+    emulator = start(*STATE, *CONTROL)
+    ours, theirs = socket.socketpair()
+    ours.settimeout(PATIENCE)
+    with ours, emulator.connect("ctrl") as control:
+        socket.send_fds(control, [bytes.fromhex("00000004")], [theirs.fileno()])
+        assert control.recv(100).hex() == "0000000000000000"
+        theirs.close()
+        control.close()
+        assert ours.recv(1) == b""
+
+
+class Flood:
+    """Answers anything with more than a socket takes at once."""
+
+    answer = bytes(range(256)) * 8192
+
+    def feed(self, data: bytes) -> bytes:
+        return self.answer
+
+
+def test_an_answer_that_does_not_fit_is_sent_in_parts() -> None:
+    server = Server(Tpm(COMMANDS, MemoryStore()))
+    ours, theirs = socket.socketpair()
+    closed: list[Connection] = []
+    connection = Connection(server, theirs, Flood(), closed.append)
+    ours.sendall(b"?")
+    ours.setblocking(False)
+    received = bytearray()
+    deadline = time.monotonic() + PATIENCE
+    while len(received) < len(Flood.answer):
+        assert time.monotonic() < deadline
+        for key, events in server.selector.select(0.1):
+            key.data(events)
+        with suppress(BlockingIOError):
+            while part := ours.recv(65536):
+                received += part
+    assert bytes(received) == Flood.answer
+    ours.close()
+    connection.ready(0)
+    assert closed == [connection]
+    server.selector.close()
+
+
+def test_a_signal_during_the_start_is_not_lost(start: Start) -> None:
+    """Whenever it comes after the first file is there, nothing but the state stays behind."""
+    for delay in (0.0, 0.002, 0.005, 0.01, 0.02):
+        emulator = start(*STATE, *DATA, *CONTROL, *MONITOR, "--pid", "file={}/pid")
+        deadline = time.monotonic() + PATIENCE
+        while not (emulator.at / "state" / "lock").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.0005)
+        time.sleep(delay)
+        emulator.process.send_signal(signal.SIGINT)
+        assert emulator.wait() == 0
+        assert emulator.errors() == ""
+        assert [path.name for path in emulator.at.iterdir()] == ["state"]
+
+
 def test_clients_that_are_stuck_delay_nobody(start: Start) -> None:
     """One never reads its responses, one sends half a request; control and monitor go on."""
     emulator = start(*STATE, *DATA, *CONTROL, *MONITOR, *READY)
@@ -220,6 +285,12 @@ def test_saved_state_outlives_the_process(start: Start) -> None:
     second = start(*STATE, *DATA, *CONTROL, "--flags", "startup-state", at=first.at)
     with second.connect("data") as peer:
         assert exchange(peer, PCR_READ)[10:] == value
+
+
+def test_startup_state_without_a_saved_state_is_refused(start: Start) -> None:
+    assert "TPM_Startup failed with code 0x1c" in refused(
+        start(*STATE, *CONTROL, "--flags", "startup-state")
+    )
 
 
 def test_locality_in_the_stream_of_commands(start: Start) -> None:
