@@ -27,6 +27,7 @@ IMA_LOG = "binary_runtime_measurements"
 _IMA = Path("/sys/kernel/security/ima")
 _PCRS = range(24)
 _MOST_TRIES = 20
+_PAUSE = 0.5
 
 
 class Port:
@@ -97,8 +98,13 @@ def _converse(line: Port) -> None:
     hello = line.hear("hello")
     line.nonce = hello.nonce
     wanted = hello.facts.get("checks", [])
-    facts = _slow_facts(wanted, lambda text: line.say("progress", {"text": text}))
+
+    def tell(text: str) -> None:
+        line.say("progress", {"text": text})
+
+    facts = _slow_facts(wanted, tell)
     through_trousers = "trousers-pcrs" in wanted
+    tell("reading PCRs and logs")
     _snapshot(through_trousers)  # loads what the next one needs
     evidence, pcrs, steady = _steady_snapshot(line, through_trousers)
     facts["pcrs"] = pcrs
@@ -114,15 +120,19 @@ def _converse(line: Port) -> None:
 
 
 def _slow_facts(wanted: list[str], tell: collect.Tell) -> dict[str, Any]:
+    tell("looking at the machine")
     facts: dict[str, Any] = {
         "machine": _attempt(collect.machine_facts),
         "failed_units": _attempt(collect.failed_units),
     }
     if "tcsd" in wanted:
+        tell("looking for tcsd")
         facts["tcsd"] = _attempt(collect.tcsd_facts)
     if "tpm-version" in wanted:
+        tell("asking tpm_version")
         facts["tpm_version"] = _attempt(collect.tpm_version_facts)
     if "verity" in wanted:
+        tell("reading the layers")
         facts["verity"] = _attempt(lambda: collect.verity_facts(tell))
     return facts
 
@@ -145,7 +155,7 @@ def _steady_snapshot(line: Port, through_trousers: bool) -> tuple[Evidence, dict
         if _ima_number("runtime_measurements_count") == before:
             return evidence, pcrs, True
         # something is still starting; let it
-        time.sleep(0.5)
+        time.sleep(_PAUSE)
     return evidence, pcrs, False
 
 

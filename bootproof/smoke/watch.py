@@ -86,6 +86,7 @@ class _Watch:
         self.started = time.monotonic()
         self.deadline = 0.0
         self.port_closed = False
+        self.progress = ""
         self.monitor: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.report_writer: asyncio.StreamWriter | None = None
 
@@ -182,13 +183,19 @@ class _Watch:
                 return await self.events.get()
         except TimeoutError:
             if self.port_closed:
-                message = "checks: the agent in the guest ended before its report was complete"
+                message = (
+                    f"checks: the agent in the guest ended before its report was complete{self._last_word()}"
+                )
                 raise BootproofError(message, "serial.log may say why", ExitCode.GUEST_CHECK) from None
             raise BootproofError(
-                f"{phase.name}: not over after {limit:.0f} s on {self.session.machine.accel.upper()}",
+                f"{phase.name}: not over after {limit:.0f} s on {self.session.machine.accel.upper()}"
+                f"{self._last_word()}",
                 f"waited for {phase.pattern!r} on the {phase.source}; serial.log has what came",
                 phase.code,
             ) from None
+
+    def _last_word(self) -> str:
+        return f"; the guest's last word: {self.progress}" if self.progress else ""
 
     async def _handle(self, source: str, piece: bytes) -> None:
         phase = self.boot.follower.current
@@ -208,7 +215,9 @@ class _Watch:
         self.boot.follower.feed(source, piece, time.monotonic() - self.started)
         if self.boot.follower.fatal:
             message = f"{phase.name}: the machine stopped: {self.boot.follower.fatal}"
-            raise BootproofError(message, "serial.log has what led to it", phase.code)
+            # whatever the consoles have shown so far: such lines come from a kernel that runs
+            code = ExitCode.GUEST_CHECK if phase.source == REPORT else ExitCode.GUEST_TIMEOUT
+            raise BootproofError(message, "serial.log has what led to it", code)
 
     def _ended_early(self, phase: Phase) -> BootproofError:
         status = self.session.qemu.wait()
@@ -244,6 +253,8 @@ class _Watch:
             self._say(Frame("seen", self.nonce))
         elif frame.kind == "report":
             self.boot.report = frame
+        elif frame.kind == "progress":
+            self.progress = str(frame.facts.get("text"))
         elif frame.kind == "failed":
             message = f"checks: the agent in the guest failed: {frame.facts.get('error')}"
             raise BootproofError(message, "serial.log may have more", ExitCode.GUEST_CHECK)
