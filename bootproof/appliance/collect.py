@@ -72,10 +72,10 @@ def tpm_version_facts() -> dict[str, Any]:
         done = run(["tpm_version"], check=False)
     except HostError as error:
         return {"status": None, "output": error.message}
-    return {
-        "status": done.returncode,
-        "output": (done.stdout + done.stderr).decode(errors="replace").strip(),
-    }
+    # the tool also prints what happens to follow the version in its memory
+    text = (done.stdout + done.stderr).decode(errors="ignore")
+    text = "".join(char for char in text if char.isprintable() or char == "\n")
+    return {"status": done.returncode, "output": text.strip()}
 
 
 def verity_facts(

@@ -85,6 +85,7 @@ class _Watch:
         self.qmp = QMPClient("smoke")
         self.started = time.monotonic()
         self.deadline = 0.0
+        self.port_opened = False
         self.port_closed = False
         self.progress = ""
         self.monitor: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -195,6 +196,8 @@ class _Watch:
             ) from None
 
     def _last_word(self) -> str:
+        if self.boot.follower.current is self.boot.follower.phases[-1] and not self.port_opened:
+            return "; the agent in the guest has not opened its port"
         return f"; the guest's last word: {self.progress}" if self.progress else ""
 
     async def _handle(self, source: str, piece: bytes) -> None:
@@ -228,6 +231,7 @@ class _Watch:
 
     def _port_changed(self, *, is_open: bool) -> None:
         if is_open:
+            self.port_opened = True
             self._say(Frame("hello", self.nonce, {"checks": self.checks}))
         else:
             self.port_closed = True
