@@ -25,7 +25,7 @@ _COMPILE = (
     "-Wl,--build-id=none", "-Wl,-z,noexecstack",
 )  # fmt: skip
 APPLETS = (
-    "sh", "cat", "cp", "dmesg", "echo", "findfs", "losetup", "ls", "lsmod", "mkdir", "modprobe", "mount", "poweroff", "reboot",
+    "sh", "cat", "cp", "dmesg", "echo", "findfs", "losetup", "ls", "lsmod", "mkdir", "modprobe", "mount", "poweroff", "readlink", "reboot",
     "setsid", "sleep", "switch_root", "umount", "vi",
 )  # fmt: skip
 _TABLES = ("modules.dep", "modules.alias")  # what busybox's modprobe reads
@@ -60,7 +60,7 @@ def build(folder: Path, *, sources: Path, policy: str, kernel: Path, busybox: Pa
     nodes |= _module_nodes(kernel, record, work)
     shutil.rmtree(work)
     raw = cpio.archive(nodes)
-    packed = process.run(["zstd", "-19", "--stdout", "--quiet", "--single-thread"], data=raw).stdout
+    packed = process.run(["zstd", "-15", "--stdout", "--quiet", "--single-thread"], data=raw).stdout
     (folder / "initrd.img").write_bytes(packed)
     (folder / "files.json").write_text(json.dumps([asdict(entry) for entry in _entries(nodes)], indent=0))
     return [f"{len(record['files'])} modules, {len(packed) / 1e6:.1f} MB"]

@@ -6,12 +6,9 @@ apt verifies the signed release files and the package lists; the sha256 sums in 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import urllib.parse
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -19,12 +16,9 @@ from debian.deb822 import Deb822
 
 from bootproof import process
 from bootproof.build.archives import KEYRING, Archives
-from bootproof.build.files import canonical
-from bootproof.build.lock import Lock, Package
+from bootproof.build.lock import BOOT_PACKAGES, INITRD_PACKAGES, Lock, Package, Wanted
 from bootproof.errors import BootproofError, HostError
 
-BOOT_PACKAGES = ("grub-pc-bin",)
-INITRD_PACKAGES = ("busybox-static",)
 _MINBASE = ("?essential", "?priority(required)", "apt")
 # bookworm: merge /usr in an empty tree from the start instead of converting it with perl
 _BOOKWORM_EXTRA = ("usr-is-merged", "usrmerge-")
@@ -32,36 +26,19 @@ _URI_LINE = re.compile(r"^'(?P<address>[^']+)' (?P<file>\S+) \d+")
 _MISSING = re.compile(r"Unable to locate package (\S+)|Package '?([^' ]+)'? has no installation candidate")
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What a recipe asks of the archive."""
-
-    suite: str
-    variant: str
-    install: tuple[str, ...]
-    kernel: str
-
-    @property
-    def digest(self) -> str:
-        """What a lock remembers of the request it answers."""
-        return hashlib.sha256(canonical([asdict(self), BOOT_PACKAGES, INITRD_PACKAGES]).encode()).hexdigest()
-
-
 def resolve(wanted: Wanted, archives: Archives, folder: Path) -> Lock:
     """Ask apt which packages fulfil `wanted`; `folder` keeps its private lists."""
     apt = PrivateApt(folder)
     apt.update(archives.sources(wanted.suite))
-    root = apt.closure(root_request(wanted))
-    kernel = apt.kernel_image(wanted.kernel)
-    return Lock(
-        suite=wanted.suite,
-        inputs=wanted.digest,
-        epoch=apt.newest_release(),
-        root=apt.records(root, archives),
-        kernel=apt.records([kernel], archives),
-        boot=apt.records(BOOT_PACKAGES, archives),
-        initrd=apt.records(INITRD_PACKAGES, archives),
-    )
+    names = {
+        "root": apt.closure(root_request(wanted)),
+        "kernel": [apt.kernel_image(wanted.kernel)],
+        "boot": list(BOOT_PACKAGES),
+        "initrd": list(INITRD_PACKAGES),
+    }
+    known = apt.records({spec for group in names.values() for spec in group}, archives)
+    groups = {group: tuple(sorted(known[spec] for spec in specs)) for group, specs in names.items()}
+    return Lock(suite=wanted.suite, inputs=wanted.digest, epoch=apt.newest_release(), **groups)
 
 
 def root_request(wanted: Wanted) -> list[str]:
@@ -86,6 +63,9 @@ class PrivateApt:
             "Dir::State::lists": self.folder / "lists",
             "Dir::State::status": self.folder / "status",
             "Dir::Cache": self.folder / "cache",
+            # named here because container images of Debian switch apt's cache off
+            "Dir::Cache::pkgcache": "pkgcache.bin",
+            "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
             "Dir::Etc::sourcelist": self.folder / "sources.list",
             "Dir::Etc::sourceparts": self.folder / "parts",
             "Dir::Etc::preferences": "/dev/null",
@@ -118,7 +98,7 @@ class PrivateApt:
             )
 
     def closure(self, request: Sequence[str]) -> list[str]:
-        """Return `name=version` of everything that installing `request` into an empty system brings."""
+        """Return the names of everything that installing `request` into an empty system brings."""
         argv = [
             "apt-get",
             *self.options(),
@@ -133,7 +113,7 @@ class PrivateApt:
         if done.returncode != 0:
             raise _unresolved(text + done.stderr.decode(errors="replace"))
         files = [match["file"] for match in map(_URI_LINE.match, text.splitlines()) if match]
-        return sorted(_name_and_version(file) for file in files)
+        return sorted(file.split("_", 1)[0] for file in files)
 
     def kernel_image(self, package: str) -> str:
         """Return the name of the package with the kernel itself: a metapackage is followed to its image."""
@@ -141,27 +121,34 @@ class PrivateApt:
         needed = re.findall(r"linux-image-\d[^ ,(]*", record.get("Depends", ""))
         return needed[0] if needed else package
 
-    def show(self, names: Iterable[str]) -> list[Deb822]:
+    def show(self, names: Sequence[str]) -> list[Deb822]:
         done = process.run(["apt-cache", *self.options(), "show", "--no-all-versions", *names], check=False)
         if done.returncode != 0:
             raise _unresolved(done.stderr.decode(errors="replace"))
-        return list(Deb822.iter_paragraphs(done.stdout.decode()))
+        found = list(Deb822.iter_paragraphs(done.stdout.decode()))
+        if not found:  # a virtual package has no record of its own
+            raise _unknown(names)
+        return found
 
-    def records(self, names: Sequence[str], archives: Archives) -> tuple[Package, ...]:
-        """Return the lock rows of packages given as `name` or `name=version`."""
-        addresses = self._addresses(names)
-        packages = []
-        for record in self.show(names) if names else []:
-            packages.append(Package(
-                name=record["Package"], version=record["Version"], architecture=record["Architecture"],
-                archive=archives.of(addresses[record["Package"]]), filename=record["Filename"],
-                size=int(record["Size"]), sha256=record["SHA256"],
-            ))  # fmt: skip
-        return tuple(sorted(packages))
+    def records(self, names: Iterable[str], archives: Archives) -> dict[str, Package]:
+        """Return the lock rows of packages, in the versions that apt would install, by name."""
+        wanted = sorted(names)
+        addresses = self._addresses(wanted)
+        return {
+            record["Package"]: Package(
+                name=record["Package"],
+                version=record["Version"],
+                architecture=record["Architecture"],
+                archive=archives.of(addresses[record["Package"]]),
+                filename=record["Filename"],
+                size=int(record["Size"]),
+                sha256=record["SHA256"],
+            )
+            for record in self.show(wanted)
+        }
 
     def _addresses(self, names: Sequence[str]) -> dict[str, str]:
-        argv = ["apt-get", *self.options(), "--print-uris", "download", *names]
-        text = process.run(argv).stdout.decode() if names else ""
+        text = process.run(["apt-get", *self.options(), "--print-uris", "download", *names]).stdout.decode()
         found = [match for match in map(_URI_LINE.match, text.splitlines()) if match]
         return {match["file"].split("_", 1)[0]: match["address"] for match in found}
 
@@ -172,12 +159,11 @@ class PrivateApt:
             match = re.search(r"^Date: (.*)$", path.read_text(errors="replace"), re.MULTILINE)
             if match:
                 dates.append(int(parsedate_to_datetime(match[1]).timestamp()))
+        if not dates:
+            raise HostError(
+                f"the release files in {self.folder} have no dates", "remove that folder, and build again"
+            )
         return max(dates)
-
-
-def _name_and_version(file: str) -> str:
-    name, version, _ = file.split("_", 2)
-    return f"{name}={urllib.parse.unquote(version)}"
 
 
 def _unresolved(text: str) -> BootproofError:
