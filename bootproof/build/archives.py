@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
-from bootproof import process
-from bootproof.errors import HostError
+from bootproof import console, process
+from bootproof.errors import BootproofError, HostError
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MAIN, SECURITY = "debian", "debian-security"
-_FORMAT = "$(COMPONENT) $(RELEASE) $(REPO_URI)"
+_FORMAT = "$(COMPONENT)|$(RELEASE)|$(ORIGIN)|$(REPO_URI)"
+_SCHEMES = ("http://", "https://", "file:/")
+_PROBE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,43 @@ def find(chosen: str | None) -> Archives:
 
 def from_mirror(mirror: str) -> Archives:
     """A mirror carries the main archive; security updates stand beside it under `debian-security` if it has them."""
+    if not mirror.startswith(_SCHEMES) or not mirror.isprintable() or " " in mirror:
+        raise BootproofError(
+            f"{mirror!r} is no address of a mirror", "it begins with http://, https:// or file:///"
+        )
     base = mirror.rstrip("/") + "/"
     bases = {MAIN: base}
     if base.endswith("/debian/"):
         bases[SECURITY] = base.removesuffix("debian/") + "debian-security/"
     return Archives(bases)
+
+
+def with_what_is_there(archives: Archives, suite: str) -> Archives:
+    """Leave out a security archive that does not have `suite`, and warn: the packages then come without security updates."""
+    base = archives.bases.get(SECURITY)
+    if base is not None and _is_there(f"{base}dists/{suite}-security/InRelease"):
+        return archives
+    where = f"at {base}" if base else "beside the mirror"
+    console.warn(f"there is no security archive for {suite} {where}: packages come without security updates")
+    return Archives({name: base for name, base in archives.bases.items() if name != SECURITY})
+
+
+def _is_there(address: str) -> bool:
+    """Return whether a file exists; where nobody answers it counts as there, and apt will tell what is wrong."""
+    if address.startswith("file:"):
+        return local_path(address).is_file()
+    import requests
+
+    try:
+        answer = requests.head(address, timeout=_PROBE_SECONDS, proxies=proxy(), allow_redirects=True)
+    except requests.RequestException:
+        return True
+    return answer.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+
+
+def local_path(address: str) -> Path:
+    """Return the path that a file: address means."""
+    return Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path))
 
 
 def from_host() -> Archives:
@@ -68,16 +104,19 @@ def from_host() -> Archives:
 
 
 def parse_index_targets(listing: str) -> Archives:
-    """Choose the main and the security archive from lines of `COMPONENT RELEASE ADDRESS`, the first of each kind.
+    """Choose the main and the security archive from lines of `COMPONENT|RELEASE|ORIGIN|ADDRESS`, the first of each kind.
 
-    Other people's repositories for Debian are told from Debian's own by component and by the last part of the address.
+    ORIGIN comes from the archive's release file, so that Debian's own archive is told from other people's repositories
+    wherever it lies; where apt has no lists yet it is empty, and the last part of the address decides.
     """
     bases: dict[str, str] = {}
     for line in listing.splitlines():
-        component, release, address = line.split(" ", 2)
+        component, release, origin, address = (line.split("|", 3) + [""] * 3)[:4]
         kind = SECURITY if release.endswith("-security") else MAIN
-        if component == "main" and address.rstrip("/").endswith(f"/{kind}"):
-            bases.setdefault(kind, address.rstrip("/") + "/")
+        base = address.rstrip("/") + "/"
+        ours = origin == "Debian" if origin else base.endswith(f"/{kind}/")
+        if component == "main" and ours and address.startswith(_SCHEMES):
+            bases.setdefault(kind, base)
     if MAIN not in bases:
         raise HostError(
             "no Debian archive in this machine's apt configuration", "add one, or name one with --mirror"

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from bootproof import process
+from bootproof.build.templates import render
 from bootproof.build.verity import Verity
 from bootproof.errors import HostError
 
@@ -59,21 +58,12 @@ def menu(
     line: CommandLine,
 ) -> str:
     """Render the boot menu."""
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701
-    )
     rows = [
         {"id": entry, "title": f"{name}: {_TITLES[entry]}", "command_line": line.text(entry)}
         for entry in entries
     ]
-    text = template.read_text()
-    return environment.from_string(text).render(
-        name=name, title=title, entries=rows, default=default, timeout=timeout
-    )
+    values = {"name": name, "title": title, "entries": rows, "default": default, "timeout": timeout}
+    return render(template, values)
 
 
 def mkimage_command(modules: Path, config: Path, target: Path) -> list[str]:

@@ -7,23 +7,20 @@ keeps two builds from fetching the same one.
 
 from __future__ import annotations
 
-import hashlib
+import queue
 import shutil
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import requests
-
-from bootproof.build.archives import Archives, proxy
-from bootproof.build.files import disk_errors, locked, sha256_of
+from bootproof.build.archives import Archives, local_path
+from bootproof.build.files import disk_errors, locked, sha256_of, sync
 from bootproof.build.lock import Package
 from bootproof.errors import HostError
+from bootproof.host.tools import require_disk
 
-_PIECE = 1 << 18
-_TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 _PARALLEL = 4
-_ATTEMPTS = 3
+_MARGIN = 1.1
 
 
 class DebStore:
@@ -38,98 +35,106 @@ class DebStore:
     def missing(self, packages: Iterable[Package]) -> list[Package]:
         return [package for package in packages if not self.path(package).is_file()]
 
-    def fetch(self, packages: Iterable[Package], archives: Archives) -> tuple[int, int]:
+    def fetch(
+        self, packages: Iterable[Package], archives: Archives, proxies: Mapping[str, str]
+    ) -> tuple[int, int]:
         """Download what is not there yet; return (files, bytes) fetched. All packages that are gone are named at once."""
         wanted = self.missing(packages)
-        if not wanted:
-            return 0, 0
+        size = sum(package.size for package in wanted)
+        addresses = [archives.address(package.archive, package.filename) for package in wanted]
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._need_room(sum(package.size for package in wanted))
-            with requests.Session() as session, ThreadPoolExecutor(_PARALLEL) as pool:
-                session.proxies.update(proxy())
-                results = list(pool.map(lambda package: self._fetch_one(package, archives, session), wanted))
-        gone = [str(package) for package, found in zip(wanted, results, strict=True) if not found]
+            require_disk(self.folder, int(size * _MARGIN))
+            found = self._fetch_all(wanted, addresses, proxies)
+        gone = [str(package) for package, there in zip(wanted, found, strict=True) if not there]
         if gone:
             raise HostError(
                 f"the mirror no longer has: {', '.join(gone)}",
-                "use a mirror that keeps them (--mirror), or build without --locked to lock today's versions",
+                "use a mirror that keeps them (--mirror), or make a new lock with --update",
             )
-        return len(wanted), sum(package.size for package in wanted)
+        return len(wanted), size
 
     def verified(self, package: Package) -> Path:
         """Return a package's file after hashing it again; a damaged one is removed and reported."""
         path = self.path(package)
-        if sha256_of(path) != package.sha256:
-            path.unlink()
+        if not path.is_file() or sha256_of(path) != package.sha256:
+            path.unlink(missing_ok=True)
             raise HostError(
                 f"the cached file of {package} was damaged and has been removed",
                 "run the same command again",
             )
         return path
 
-    def _fetch_one(self, package: Package, archives: Archives, session: requests.Session) -> bool:
-        address = archives.address(package.archive, package.filename)
-        if address.startswith("file:"):
-            return self._copy(package, Path(address.removeprefix("file://")))
+    def _fetch_all(
+        self, packages: Sequence[Package], addresses: Sequence[str], proxies: Mapping[str, str]
+    ) -> list[bool]:
+        """Fetch some packages at a time; the first failure ends it.
+
+        The threads are daemons: Ctrl-C and failures must not wait for a mirror that no longer answers. What they leave is a
+        partial file, as after any other end.
+        """
+        jobs: queue.SimpleQueue[int] = queue.SimpleQueue()
+        results: queue.SimpleQueue[tuple[int, bool | Exception]] = queue.SimpleQueue()
+        failed = threading.Event()
+
+        def fetch_jobs() -> None:
+            while not failed.is_set():
+                try:
+                    index = jobs.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    results.put((index, self._fetch_one(packages[index], addresses[index], proxies)))
+                except Exception as error:  # noqa: BLE001 - raised again in the main thread
+                    results.put((index, error))
+
+        for index in range(len(packages)):
+            jobs.put(index)
+        for _ in range(min(_PARALLEL, len(packages))):
+            threading.Thread(target=fetch_jobs, daemon=True).start()
+        found = [False] * len(packages)
+        for _ in packages:
+            index, result = results.get()
+            if isinstance(result, Exception):
+                failed.set()
+                raise result
+            found[index] = result
+        return found
+
+    def _fetch_one(self, package: Package, address: str, proxies: Mapping[str, str]) -> bool:
+        """Return whether the package is there now. A partial file that turns out to be none of it is fetched anew, once."""
+        part = self.folder / f"{package.sha256}.part"
         with locked(self.folder / f"{package.sha256}.lock"):
             if self.path(package).is_file():
                 return True
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    return self._download(package, address, session)
-                except requests.RequestException as error:
-                    if attempt == _ATTEMPTS:
-                        raise HostError(
-                            f"cannot download {package}: {_reason(error)}",
-                            "check the network and the mirror; what has arrived is kept, and the next build goes on from there",
-                        ) from None
-        return False
-
-    def _download(self, package: Package, address: str, session: requests.Session) -> bool:
-        part = self.folder / f"{package.sha256}.part"
-        have = part.stat().st_size if part.exists() else 0
-        headers = {"Range": f"bytes={have}-"} if 0 < have < package.size else {}
-        with session.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
-            if answer.status_code in (404, 410):
-                return False
-            answer.raise_for_status()
-            with part.open("ab" if answer.status_code == 206 else "wb") as stream:
-                for piece in answer.iter_content(_PIECE):
-                    stream.write(piece)
-        return self._accept(package, part)
-
-    def _copy(self, package: Package, source: Path) -> bool:
-        if not source.is_file():
-            return False
-        part = self.folder / f"{package.sha256}.part"
-        shutil.copyfile(source, part)
-        return self._accept(package, part)
+            for resumed in (part.exists(), False):
+                if not _bring(address, part, package.size, proxies):
+                    return False
+                if self._accept(package, part):
+                    return True
+                if not resumed:
+                    break
+        raise HostError(
+            f"the mirror's file of {package} is not the one in the package lists",
+            "try again later, or use another mirror",
+        )
 
     def _accept(self, package: Package, part: Path) -> bool:
         if part.stat().st_size != package.size or sha256_of(part) != package.sha256:
             part.unlink()
-            raise HostError(
-                f"the mirror's file of {package} is not the one in the package lists",
-                "try again later, or use another mirror",
-            )
+            return False
+        sync(part)
         part.rename(self.path(package))
-        (self.folder / f"{package.sha256}.lock").unlink(missing_ok=True)
         return True
 
-    def _need_room(self, size: int) -> None:
-        free = shutil.disk_usage(self.folder).free
-        if free < size * 1.1:
-            raise HostError(
-                f"the packages need {size >> 20} MB in {self.folder}, {free >> 20} MB are free",
-                "free some space, or set BOOTPROOF_CACHE to a folder on another disk",
-            )
 
+def _bring(address: str, part: Path, size: int, proxies: Mapping[str, str]) -> bool:
+    if not address.startswith("file:"):
+        from bootproof.build import download
 
-def _reason(error: requests.RequestException) -> str:
-    return str(error).split("\n", 1)[0][:200]
-
-
-def digest_of_names(packages: Iterable[Package]) -> str:
-    """Return one digest for a set of packages."""
-    return hashlib.sha256("\n".join(sorted(package.sha256 for package in packages)).encode()).hexdigest()
+        return download.fetch(address, part, size, proxies)
+    source = local_path(address)
+    if not source.is_file():
+        return False
+    shutil.copyfile(source, part)
+    return True

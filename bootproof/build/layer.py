@@ -7,12 +7,12 @@ grow with the image.
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -70,11 +70,11 @@ def build(
         env = {"SOURCE_DATE_EPOCH": str(epoch)}
         with process.running(command, env=env, stdin=-1, stdout=log, stderr=log) as child:
             assert child.stdin is not None
-            try:
+            files: list[Entry] = []
+            with suppress(BrokenPipeError):  # its end says more
                 files = join(trees, child.stdin, exclude=exclude, epoch=epoch)
+            with suppress(BrokenPipeError):
                 child.stdin.close()
-            except BrokenPipeError:
-                files = []
             status = child.wait()
         log.seek(0)
         if status != 0:
@@ -93,18 +93,21 @@ def join(trees: Sequence[Path], target: IO[bytes], *, exclude: Sequence[str], ep
     left_out = Exclusion(exclude)
     files: dict[str, Entry] = {}
     seen: set[str] = set()
+    folders: set[str] = set()
     with tarfile.open(fileobj=target, mode="w|", format=tarfile.GNU_FORMAT) as out:
         for path, member, content in _members(trees):
             if left_out.matches(path):
                 continue
             if path in seen:
-                if member.isdir():
+                if member.isdir() and path in folders:
                     continue
                 raise HostError(f"two parts of a layer have the same file {path}", "rename one of them")
             seen.add(path)
-            if member.islnk() and _absolute(member.linkname) not in seen:
+            if member.isdir():
+                folders.add(path)
+            if member.islnk() and _absolute(member.linkname) not in files:
                 raise HostError(
-                    f"{path} is a hard link to {member.linkname}, which is left out",
+                    f"{path} is a hard link to {member.linkname}, which is left out or no regular file",
                     "mend packages.exclude_paths",
                 )
             _add(out, path, member, content, epoch, files)
@@ -131,7 +134,8 @@ def _add(
     files: dict[str, Entry],
 ) -> None:
     info = tarfile.TarInfo("." + path)
-    info.type, info.mode, info.uid, info.gid = member.type, member.mode, member.uid, member.gid
+    info.type = tarfile.REGTYPE if content else member.type
+    info.mode, info.uid, info.gid = member.mode, member.uid, member.gid
     info.linkname, info.size = member.linkname, member.size if content else 0
     info.devmajor, info.devminor = member.devmajor, member.devminor
     info.mtime = min(int(member.mtime), epoch)
@@ -173,11 +177,34 @@ class Exclusion:
         return self._folders[path]
 
 
+_GLOB_PIECES = re.compile(
+    r"(?P<star>\*+)|(?P<any>\?)|\[(?P<not>!?)(?P<set>\]?[^\]/]*)\]|(?P<plain>.)", re.DOTALL
+)
+
+
 def _translate(glob: str) -> str:
-    """Return a regular expression for a glob whose `*` and `?` stay within one folder."""
-    return "/".join(
-        fnmatch.translate(part).removesuffix(r"\Z").replace(".*", "[^/]*") for part in glob.split("/")
-    )
+    """Return a regular expression for a glob (glob(7)) whose wildcards stay within one folder."""
+    return "".join(map(_translate_piece, _GLOB_PIECES.finditer(glob)))
+
+
+def _translate_piece(piece: re.Match[str]) -> str:
+    if piece["star"]:
+        return "[^/]*"
+    if piece["any"]:
+        return "[^/]"
+    if piece["set"]:
+        members = re.sub(r"([\\\[\]^&~|])", r"\\\1", piece["set"])
+        return _valid(f"(?!/)[{'^' if piece['not'] else ''}{members}]")
+    return re.escape(piece["plain"] or piece[0])
+
+
+def _valid(expression: str) -> str:
+    """Return the expression, or for a range that runs backwards one that, like the range, matches nothing."""
+    try:
+        re.compile(expression)
+    except re.error:
+        return "(?!)"
+    return expression
 
 
 def _absolute(name: str) -> str:

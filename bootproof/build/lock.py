@@ -7,17 +7,30 @@ build host knows where it gets those from.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bootproof.build.files import write_atomically
-from bootproof.errors import BootproofError
+from bootproof.build.files import canonical, write_atomically
+from bootproof.errors import BootproofError, HostError
 
 _FORMAT = 1
+_MAX_EPOCH = 2**32 - 1  # squashfs counts seconds in 32 bits
 GROUPS = ("root", "kernel", "boot", "initrd")
+BOOT_PACKAGES = ("grub-pc-bin",)
+INITRD_PACKAGES = ("busybox-static",)
+# Source: Debian Policy 5.6.1, 5.6.8 and 5.6.12
+_RULES = {
+    "name": r"[a-z0-9][a-z0-9+.-]+",
+    "version": r"[A-Za-z0-9.+:~-]+",
+    "architecture": r"[a-z0-9-]+",
+    "archive": r"debian|debian-security",
+    "filename": r"(?!/)(?!(?:.*/)?\.\.?(?:/|$))[!-~]+",
+    "sha256": r"[0-9a-f]{64}",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -71,34 +84,68 @@ class Lock:
         write_atomically(path, self.dump())
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a recipe asks of the archive."""
+
+    suite: str
+    variant: str
+    install: tuple[str, ...]
+    kernel: str
+
+    @property
+    def digest(self) -> str:
+        """What a lock remembers of the request it answers."""
+        return hashlib.sha256(canonical([asdict(self), BOOT_PACKAGES, INITRD_PACKAGES]).encode()).hexdigest()
+
+
 def load(path: Path) -> Lock:
     """Read a lock file; a file that is none is an error that says so."""
     try:
-        body = json.loads(path.read_text())
-        if body["format"] != _FORMAT:
-            raise BootproofError(
-                f"{path} has lock format {body['format']}", f"this version reads format {_FORMAT}"
-            )
-        groups = {group: _packages(body[group]) for group in GROUPS}
-        return Lock(str(body["suite"]), str(body["inputs"]), int(body["epoch"]), **groups)
+        return parse(path.read_bytes())
     except FileNotFoundError:
         raise BootproofError(
             f"there is no lock file {path}", "build once without --locked to write one"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise HostError(f"cannot read {path}: {error.strerror}", "make it readable") from None
+    except ValueError as error:
         raise BootproofError(
-            f"{path} is not a lock file: {type(error).__name__}: {error}",
-            "remove it, and build without --locked to write a new one",
+            f"{path} is not a lock file: {error}", "remove it, and build without --locked to write a new one"
         ) from None
 
 
-def _packages(rows: Iterable[dict[str, Any]]) -> tuple[Package, ...]:
-    packages = tuple(Package(**row) for row in rows)
-    for package in packages:
-        if (
-            len(package.sha256) != 64
-            or ".." in package.filename.split("/")
-            or package.filename.startswith("/")
-        ):
-            raise ValueError(f"{package.name}: not a sha256 and a path in an archive")
-    return packages
+def parse(raw: bytes) -> Lock:
+    """Return the lock that `raw` holds as JSON; anything else is a ValueError of one line."""
+    try:
+        body = json.loads(raw)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(body, dict) or body.get("format") != _FORMAT:
+        raise ValueError(f"it does not have lock format {_FORMAT}")
+    epoch, suite, inputs = body.get("epoch"), body.get("suite"), body.get("inputs")
+    if type(epoch) is not int or not 0 <= epoch <= _MAX_EPOCH:
+        raise ValueError("epoch is not a number of seconds")
+    if not isinstance(suite, str) or not re.fullmatch(r"[a-z]+", suite):
+        raise ValueError("suite is not the name of a suite")
+    if not isinstance(inputs, str):
+        raise ValueError("inputs is not a digest")
+    groups = {group: _packages(group, body.get(group)) for group in GROUPS}
+    return Lock(suite, inputs, epoch, **groups)
+
+
+def _packages(group: str, rows: Any) -> tuple[Package, ...]:
+    if not isinstance(rows, list) or not rows:
+        raise ValueError(f"{group} is not a list of packages")
+    return tuple(_package(f"{group}[{index}]", row) for index, row in enumerate(rows))
+
+
+def _package(where: str, row: Any) -> Package:
+    if not isinstance(row, dict) or row.keys() != {*_RULES, "size"}:
+        raise ValueError(f"{where} is not a package")
+    for key, rule in _RULES.items():
+        if not isinstance(row[key], str) or not re.fullmatch(rule, row[key]):
+            raise ValueError(f"{where}.{key} is not valid")
+    if type(row["size"]) is not int or row["size"] <= 0:
+        raise ValueError(f"{where}.size is not a number of bytes")
+    return Package(**row)

@@ -27,11 +27,11 @@ _TOOLS = {
 
 
 def describe(
-    recipe: Recipe, line: CommandLine, content: Mapping[str, Path], parts: Mapping[str, Path]
+    recipe: Recipe, line: CommandLine, content: Mapping[str, Path], listed: Mapping[str, Path]
 ) -> dict[str, Any]:
     """Return the manifest: files of the ISO, and of each part (layers, initrd) every regular file with its sha256.
 
-    `content` are the ISO's files by path, `parts` the folders of the steps that listed their files.
+    `content` are the ISO's files by path, `listed` the lists of the parts' files.
     """
     return {
         "format": _FORMAT,
@@ -41,7 +41,7 @@ def describe(
         "command_lines": {entry: line.text(entry) for entry in recipe.menu.entries},
         "layers": {"base": vars(line.base), "product": vars(line.product)},
         "iso": {path: sha256_of(source) for path, source in sorted(content.items())},
-        "files": {name: json.loads((folder / "files.json").read_text()) for name, folder in parts.items()},
+        "files": {name: json.loads(path.read_text()) for name, path in listed.items()},
     }
 
 

@@ -12,12 +12,11 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import jinja2
-
 from bootproof.build.files import canonical
+from bootproof.build.templates import render
 from bootproof.errors import BootproofError
 
 # What of our package works inside the appliance
@@ -43,7 +42,10 @@ class File:
 def collect(
     package: Path, overlays: Path, names: Sequence[str], values: Mapping[str, Any]
 ) -> dict[str, File]:
-    """Return the product's files by path (no leading slash); a later overlay replaces files of an earlier one."""
+    """Return the product's files by path (no leading slash); a later overlay replaces files of an earlier one.
+
+    All files that an overlay cannot have are reported at once.
+    """
     files = {f"{_CODE_HOME}/{path.relative_to(package)}": _read(path) for path in _code(package)}
     faults = []
     for name in names:
@@ -51,19 +53,32 @@ def collect(
         for path in sorted(folder.rglob("*")):
             if path.is_dir() and not path.is_symlink():
                 continue
-            place = str(path.relative_to(folder))
-            if not place.startswith(_ALLOWED):
-                faults.append(f"overlays/{name}/{place}")
-            if place.endswith(".j2"):
-                files[place.removesuffix(".j2")] = _render(path, values)
+            place = str(path.relative_to(folder)).removesuffix(".j2")
+            fault = _fault(path, place)
+            if fault:
+                faults.append(f"{path}: {fault}")
             else:
-                files[place] = _read(path)
+                files[place] = _render(path, values) if path.name.endswith(".j2") else _read(path)
+    faults += [f"{path}: one overlay has it as a file, another as a folder" for path in _blocked(files)]
     if faults:
-        raise BootproofError(
-            f"these files would be hidden by the base layer: {', '.join(faults)}",
-            f"overlays may only use {', '.join(_ALLOWED)}",
-        )
+        raise BootproofError("; ".join(faults), "mend the overlays")
     return files
+
+
+def _fault(path: Path, place: str) -> str:
+    """Return why an overlay cannot have a file; empty if it can."""
+    if not place.isprintable():
+        return "its name is not printable UTF-8"
+    if not place.startswith(_ALLOWED):
+        return f"the base layer would hide it (overlays have {', '.join(_ALLOWED)})"
+    if not path.is_symlink() and not path.is_file():
+        return "neither a file nor a link"
+    return ""
+
+
+def _blocked(files: Mapping[str, File]) -> list[str]:
+    folders = {str(parent) for path in files for parent in PurePosixPath(path).parents}
+    return sorted(folders & files.keys())
 
 
 def digest(files: Mapping[str, File]) -> dict[str, str]:
@@ -123,11 +138,4 @@ def _mode(path: Path) -> int:
 
 
 def _render(path: Path, values: Mapping[str, Any]) -> File:
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )  # noqa: S701
-    try:
-        text = environment.from_string(path.read_text()).render(values)
-    except jinja2.TemplateError as error:
-        raise BootproofError(f"{path}: {error}", "mend the template") from None
-    return File(mode=_mode(path), data=text.encode())
+    return File(mode=_mode(path), data=render(path, values).encode())

@@ -166,13 +166,17 @@ class PrivateApt:
         return max(dates)
 
 
+def _unknown(names: Iterable[str]) -> BootproofError:
+    return BootproofError(
+        f"unknown packages: {', '.join(names)}",
+        "check the names in the recipe's [packages] and [kernel], and its suite",
+    )
+
+
 def _unresolved(text: str) -> BootproofError:
     names = sorted({name for match in _MISSING.finditer(text) for name in match.groups() if name})
     if names:
-        return BootproofError(
-            f"unknown packages: {', '.join(names)}",
-            "check the names in the recipe's [packages] and [kernel], and its suite",
-        )
+        return _unknown(names)
     lines = [
         line.strip()
         for line in text.splitlines()

@@ -14,8 +14,13 @@ def cache_folder() -> Path:
     """Return the folder for downloads that all builds of this user share."""
     chosen = os.environ.get("BOOTPROOF_CACHE")
     if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bootproof"
+        return Path(chosen).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "bootproof"
+
+
+def work_folder() -> Path:
+    """Return the folder in which trees are unpacked; like /tmp, but on a disk."""
+    return Path(os.environ.get("TMPDIR") or "/var/tmp").absolute()  # noqa: S108 - only private names are made in it
 
 
 @dataclass(frozen=True)

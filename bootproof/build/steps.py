@@ -9,8 +9,8 @@ the results tells the inputs (to say on a miss which of them changed) and the sh
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
+import math
 import os
 import shutil
 import time
@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from bootproof import console
-from bootproof.build.files import canonical, disk_errors, locked, sha256_of
+from bootproof.build.files import canonical, disk_errors, locked, remove_unlocked, sha256_of, sync
 from bootproof.errors import HostError
 
 _RECORD = "step.json"
+_CODE = Path(__file__).parent
 _KEPT_UNUSED = 2
 _MIN_AGE = 3600.0  # seconds; another build may be using what is younger
 
@@ -38,15 +38,15 @@ class Step:
     """A piece of work: what it is called, what decides its result, and the function that fills a folder with it.
 
     `needs` are the steps whose results it reads; their ids are inputs of this one. `work` gets the folder to fill and the
-    folders of those results by the same names, and returns notes for the step's line. A change of the source of `code` is a change
-    of the step.
+    folders of those results by the same names, and returns notes for the step's line. `code` names the modules of this package that do the
+    work: a change of their source is a change of the step.
     """
 
     name: str
     title: str
     inputs: Mapping[str, Any]
     work: Work
-    code: tuple[ModuleType, ...] = ()
+    code: tuple[str, ...] = ()
     needs: Mapping[str, Step] = field(default_factory=dict)
 
     @cached_property
@@ -54,7 +54,7 @@ class Step:
         return {
             "inputs": dict(self.inputs),
             "needs": {name: step.id for name, step in self.needs.items()},
-            "code": {module.__name__: _source_digest(module) for module in self.code},
+            "code": {name: sha256_of(_CODE / f"{name}.py") for name in self.code},
         }
 
     @cached_property
@@ -80,12 +80,22 @@ class Store:
         with disk_errors(self.folder):
             if not self.has(step):
                 results = {name: self.get(other) for name, other in step.needs.items()}
-                with locked(self.folder / step.name / f".{step.id}.lock"):
+                with locked(self._lock(folder)):
                     if not self.has(step):
                         self._run(step, folder, results)
-            os.utime(folder)
-        self.used[step.name] = step.id
+            self._use(step)
         return folder
+
+    def _use(self, step: Step) -> None:
+        """Note what this image is made of, and keep another build's `prune` away from it."""
+        for other in step.needs.values():
+            self._use(other)
+        if step.name not in self.used and self.has(step):
+            os.utime(self._place(step))
+            self.used[step.name] = step.id
+
+    def _lock(self, folder: Path) -> Path:
+        return folder.with_name(f".{folder.name}.lock")
 
     def _place(self, step: Step) -> Path:
         return self.folder / step.name / step.id
@@ -102,7 +112,9 @@ class Store:
                 for note in step.work(aside, results):
                     line.note(note)
                 _seal(aside, step)
+            shutil.rmtree(folder, ignore_errors=True)  # a result without its record is none
             aside.rename(folder)
+            sync(folder.parent)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
@@ -112,7 +124,7 @@ class Store:
         record = self.folder / step.name / self.previous.get(step.name, "-") / _RECORD
         try:
             before = json.loads(record.read_text())["inputs"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return ""
         names = [
             name.removeprefix("inputs.")
@@ -122,25 +134,37 @@ class Store:
         return f"changed: {', '.join(names[:3])}{more}" if names else ""
 
     def prune(self, referenced: Iterable[str]) -> None:
-        """Remove old results that no image refers to, but for the most recent of each kind."""
+        """Remove old results that no image refers to, but for the most recent of each kind, and what killed builds left."""
         wanted = set(referenced) | set(self.used.values())
         for kind in (entry for entry in self.folder.iterdir() if entry.is_dir()):
+            for path in {*kind.glob(".*.partial"), *kind.glob(".*.lock")}:
+                remove_unlocked(path.with_suffix(".partial"), path.with_suffix(".lock"))
             results = [path for path in kind.iterdir() if path.is_dir() and not path.name.startswith(".")]
-            unused = sorted(
-                (path for path in results if path.name not in wanted), key=lambda path: -path.stat().st_mtime
-            )
-            for path in unused[_KEPT_UNUSED:]:
-                if time.time() - path.stat().st_mtime < _MIN_AGE:
-                    continue
-                shutil.rmtree(path, ignore_errors=True)
-                (kind / f".{path.name}.lock").unlink(missing_ok=True)
+            unused = [path for path in results if path.name not in wanted]
+            for path in sorted(unused, key=_age)[_KEPT_UNUSED:]:
+                if _age(path) > _MIN_AGE:
+                    remove_unlocked(path, self._lock(path))
+
+
+def _age(path: Path) -> float:
+    """Return how long ago a result was last used, in seconds; one that another build has just removed is the oldest."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def checked(folder: Path, name: str) -> Path:
-    """Return the path of a step's result after making sure that it is still what the step wrote."""
+    """Return the path of a step's result after making sure that it is still what the step wrote.
+
+    A damaged result is removed, so that the next build makes it anew.
+    """
     path = folder / name
-    record = json.loads((folder / _RECORD).read_text())
-    if not path.is_file() or sha256_of(path) != record["results"].get(name):
+    try:
+        sound = json.loads((folder / _RECORD).read_text())["results"][name] == sha256_of(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
         shutil.rmtree(folder, ignore_errors=True)
         raise HostError(
             f"the cached {path} was damaged and has been removed",
@@ -164,15 +188,5 @@ def _seal(folder: Path, step: Step) -> None:
     results = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
     record = {"step": step.name, "inputs": step.all_inputs, "results": results}
     (folder / _RECORD).write_text(json.dumps(record, indent=1, sort_keys=True))
-    for path in folder.iterdir():
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _source_digest(module: ModuleType) -> str:
-    source = inspect.getsourcefile(module)
-    assert source is not None
-    return sha256_of(Path(source))
+    for path in (*folder.iterdir(), folder):
+        sync(path)

@@ -14,7 +14,9 @@ from pathlib import Path
 from bootproof import process
 from bootproof.build import repository
 from bootproof.build.debs import DebStore
+from bootproof.build.files import locked
 from bootproof.build.lock import Lock
+from bootproof.build.settings import work_folder
 from bootproof.errors import HostError
 
 _HOOKS = Path("/usr/share/mmdebstrap/hooks")
@@ -43,8 +45,10 @@ def mmdebstrap_command(
     ]  # fmt: skip
 
 
-def build(folder: Path, *, lock: Lock, variant: str, install: Sequence[str], store: DebStore) -> list[str]:
-    """Write `tree.tar` into `folder`."""
+def build(
+    folder: Path, *, lock: Lock, variant: str, install: Sequence[str], store: DebStore, log: Path
+) -> list[str]:
+    """Write `tree.tar` into `folder`; `log` stays where mmdebstrap fails."""
     target = folder / "tree.tar"
     with _workplace() as work:
         repository.write(work / "repo", lock.root, store, lock)
@@ -57,9 +61,10 @@ def build(folder: Path, *, lock: Lock, variant: str, install: Sequence[str], sto
             "TMPDIR": str(work),
             "DEBIAN_FRONTEND": "noninteractive",
         }
-        process.run(command, env=env, log=folder / "mmdebstrap.log", grace=60)
+        log.unlink(missing_ok=True)
+        process.run(command, env=env, log=log, grace=60)
         shutil.move(work / "tree.tar", target)
-    (folder / "mmdebstrap.log").unlink()
+    log.unlink()
     return [f"{len(lock.root)} packages"]
 
 
@@ -94,12 +99,13 @@ def _workplace() -> Iterator[Path]:
 
     It lies outside our own folders because in a user namespace root is another user, who cannot pass a private home.
     """
-    parent = Path(os.environ.get("TMPDIR", "/var/tmp"))  # noqa: S108 - mkdtemp below makes a private name
-    _sweep(parent)
-    work = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    work.chmod(0o755)
-    handle = os.open(work, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    parent = work_folder()
+    with locked(parent / f".{_PREFIX}{os.getuid()}.lock"):  # nobody sweeps a folder that is not locked yet
+        _sweep(parent)
+        work = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        work.chmod(0o755)
+        handle = os.open(work, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         yield work
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import typer
@@ -13,15 +14,18 @@ from bootproof import console
 from bootproof.build.settings import PROJECT, Settings, cache_folder
 from bootproof.errors import BootproofError
 
+_LAST_SECOND = 2**32 - 1  # squashfs counts them in 32 bits
+
 
 def source_date_epoch() -> int | None:
     """Return SOURCE_DATE_EPOCH from the environment: whole seconds since 1970, or None where it is unset."""
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
-    if not text.isdigit():
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > _LAST_SECOND:
         raise BootproofError(
-            f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970, or unset"
+            f"SOURCE_DATE_EPOCH is {text!r}",
+            "it is a whole number of seconds since 1970, below 2**32, or unset",
         )
     return int(text)
 
@@ -44,6 +48,7 @@ def build(
 ) -> None:
     """Build the ISO of a recipe; what has not changed is not made again."""
     from bootproof import recipe as recipes
+    from bootproof.build.needs import require_host
     from bootproof.build.pipeline import Builder
 
     if locked and update:
@@ -57,6 +62,7 @@ def build(
         update=update,
         epoch=source_date_epoch(),
     )
+    require_host(settings)
     built = Builder(chosen, settings).build()
     size = built.iso.stat().st_size
     if as_json:

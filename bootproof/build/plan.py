@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recipe and lock -> the steps that make an image: what decides the result of each, and what it calls.
+
+What does the work is imported when there is work: an image that is up to date is answered at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bootproof import __version__
+from bootproof.build import boot, layer, product, toolchain, verity
+from bootproof.build.debs import DebStore
+from bootproof.build.files import sha256_of
+from bootproof.build.lock import Lock
+from bootproof.build.steps import Step, checked
+from bootproof.recipe import Recipe
+
+_LABEL_NAME = 13  # characters of the recipe's name in a label, which has room for 32
+_INIT = {"systemd": "/sbin/init", "serial": "/usr/local/sbin/serial-init"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of one image. `epoch` is its time stamp, `logs` the folder for the output of a step that fails."""
+
+    recipe: Recipe
+    lock: Lock
+    epoch: int
+    project: Path
+    debs: DebStore
+    logs: Path
+
+    @cached_property
+    def tree(self) -> Step:
+        packages = self.recipe.packages
+        inputs = {
+            "packages": {package.name: package.sha256 for package in self.lock.root},
+            "install": sorted(packages.install), "variant": packages.variant, "suite": self.lock.suite,
+            "epoch": self.lock.epoch, "tools": toolchain.versions("mmdebstrap"),
+        }  # fmt: skip
+
+        def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
+            from bootproof.build import tree
+
+            return tree.build(
+                folder, lock=self.lock, variant=packages.variant, install=packages.install, store=self.debs,
+                log=self.logs / "mmdebstrap.log",
+            )  # fmt: skip
+
+        return Step("tree", f"root tree ({self.lock.suite})", inputs, work, code=("tree", "repository"))
+
+    @cached_property
+    def kernel(self) -> Step:
+        chosen, package = self.recipe.kernel, self.lock.kernel[0]
+        inputs = {
+            "package": package.sha256, "modules": list(chosen.modules), "initrd": list(chosen.initrd_modules),
+            "tools": toolchain.versions("kmod"),
+        }  # fmt: skip
+
+        def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
+            from bootproof.build import kernel
+
+            deb = self.debs.verified(package)
+            return kernel.unpack(folder, deb=deb, keep=chosen.modules, initrd=chosen.initrd_modules)
+
+        return Step("kernel", "kernel and modules", inputs, work, code=("kernel",))
+
+    @cached_property
+    def base_layer(self) -> Step:
+        parts = {"tree": self.tree, "modules": self.kernel}
+        left_out = (*layer.VOLATILE, *self.recipe.packages.exclude_paths)
+        return self._layer("base", "base layer", parts, left_out)
+
+    @cached_property
+    def product_layer(self) -> Step:
+        return self._layer("product", "product layer", {"product": self._product_tree()}, ())
+
+    def _layer(self, name: str, title: str, parts: Mapping[str, Step], exclude: Iterable[str]) -> Step:
+        squash, left_out = self.recipe.layers, list(exclude)
+        inputs = {
+            "exclude": left_out, "compression": squash.compression, "level": squash.level, "epoch": self.epoch,
+            "tools": toolchain.versions("squashfs-tools"),
+        }  # fmt: skip
+
+        def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
+            trees = [checked(results[part], f"{part}.tar") for part in parts]
+            return layer.build(
+                folder, trees=trees, exclude=left_out, compression=squash.compression, level=squash.level,
+                epoch=self.epoch,
+            )  # fmt: skip
+
+        return Step(name, title, inputs, work, code=("layer", "verity"), needs=parts)
+
+    def _product_tree(self) -> Step:
+        values = {
+            "name": self.recipe.name, "description": self.recipe.description, "suite": self.recipe.suite,
+            "version": __version__, "ima_policy": self.recipe.ima.policy, "blacklist": self.recipe.kernel.blacklist,
+        }  # fmt: skip
+        code, overlays = self.project / "bootproof", self.project / "overlays"
+        files = product.collect(code, overlays, self.recipe.overlays, values)
+
+        def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
+            product.write(files, folder / "product.tar", self.epoch)
+            return [f"{len(files)} files"]
+
+        inputs = {"files": product.digest(files), "epoch": self.epoch}
+        return Step("files", "own files and overlays", inputs, work, code=("product",))
+
+    @cached_property
+    def initrd(self) -> Step:
+        sources, policy, busybox = self.project / "initrd", self.recipe.ima.policy, self.lock.initrd[0]
+        used = (sources / "init", sources / "verity.c", sources / "ima-policy" / policy)
+        inputs = {
+            "sources": {str(path.relative_to(sources)): sha256_of(path) for path in used},
+            "busybox": busybox.sha256, "tools": toolchain.versions("gcc", "linux-libc-dev", "zstd", "kmod"),
+        }  # fmt: skip
+
+        def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
+            from bootproof.build import initrd
+
+            kernel = results["kernel"]
+            for name in ("initrd.json", "modules.tar"):
+                checked(kernel, name)
+            deb = self.debs.verified(busybox)
+            return initrd.build(folder, sources=sources, policy=policy, kernel=kernel, busybox=deb)
+
+        return Step("initrd", "initrd", inputs, work, code=("initrd", "cpio"), needs={"kernel": self.kernel})
+
+    @cached_property
+    def grub(self) -> Step:
+        package, config = self.lock.boot[0], self.project / "grub" / "early.cfg"
+        inputs = {
+            "package": package.sha256, "config": sha256_of(config), "tools": toolchain.versions("grub-common"),
+        }  # fmt: skip
+
+        def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
+            return boot.build_grub(folder, deb=self.debs.verified(package), config=config)
+
+        return Step("grub", "boot loader", inputs, work, code=("boot",))
+
+    def iso(self, base: Path, own: Path) -> Step:
+        """Return the last step; the root hashes of the finished layers `base` and `own` are part of what decides it."""
+        line = self._command_line(base, own)
+        menu = self._menu(line)
+
+        def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
+            from bootproof.build import iso, manifest
+
+            (folder / "grub.cfg").write_text(menu)
+            content = {
+                "/live/base.img": checked(results["base"], "layer.img"),
+                "/live/product.img": checked(results["product"], "layer.img"),
+                "/live/vmlinuz": checked(results["kernel"], "vmlinuz"),
+                "/live/initrd.img": checked(results["initrd"], "initrd.img"),
+                boot.MENU_PATH: folder / "grub.cfg",
+            }
+            loader = results["grub"]
+            target = folder / "image.iso"
+            image = iso.Image(
+                content, checked(loader, "eltorito.img"), checked(loader, "mbr.img"), line.label, self.epoch
+            )
+            iso.write(image, target)
+            listed = {name: checked(results[name], "files.json") for name in ("base", "product", "initrd")}
+            described = manifest.describe(self.recipe, line, content, listed)
+            (folder / "manifest.json").write_text(json.dumps(described, indent=1, sort_keys=True))
+            return [f"{target.stat().st_size / 1e6:.1f} MB"]
+
+        inputs = {"menu": menu, "epoch": self.epoch, "tools": toolchain.python_versions("pycdlib")}
+        needs = {
+            "base": self.base_layer, "product": self.product_layer, "kernel": self.kernel, "initrd": self.initrd,
+            "grub": self.grub,
+        }  # fmt: skip
+        return Step("iso", "ISO", inputs, work, code=("iso", "manifest"), needs=needs)
+
+    def _command_line(self, base: Path, own: Path) -> boot.CommandLine:
+        """The label tells images apart by content: two media on one machine are never confused."""
+        opened = [verity.load(checked(folder, "verity.json")) for folder in (base, own)]
+        hashes = hashlib.sha256("".join(each.root_hash for each in opened).encode()).hexdigest()
+        name = self.recipe.name.upper().replace("-", "_")[:_LABEL_NAME]
+        return boot.CommandLine(
+            label=f"BOOTPROOF_{name}_{hashes[:8].upper()}", base=opened[0], product=opened[1],
+            init=_INIT[self.recipe.init], ima_hash=self.recipe.ima.hash, words=self.recipe.kernel.command_line,
+        )  # fmt: skip
+
+    def _menu(self, line: boot.CommandLine) -> str:
+        chosen = self.recipe.menu
+        return boot.menu(
+            self.project / "grub" / "grub.cfg.j2", name=self.recipe.name, title=chosen.title,
+            entries=chosen.entries, default=chosen.default, timeout=chosen.timeout, line=line,
+        )  # fmt: skip
