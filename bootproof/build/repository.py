@@ -30,6 +30,9 @@ def write(folder: Path, packages: Iterable[Package], store: DebStore, lock: Lock
     index = "\n".join(stanzas).encode()
     (folder / "Packages").write_bytes(index)
     (folder / "Release").write_text(_release(index, lock))
+    # apt reads them as a user of its own, whatever our umask is
+    for path in (folder / "Packages", folder / "Release"):
+        path.chmod(0o644)
     folder.chmod(0o755)
 
 
