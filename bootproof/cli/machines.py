@@ -12,7 +12,7 @@ from bootproof.console import say
 from bootproof.errors import BootproofError
 from bootproof.launch import accel
 from bootproof.launch.guestkernel import read_kernel
-from bootproof.launch.image import ROOT, Image, find_image
+from bootproof.launch.image import OUT, ROOT, Image, find_image
 from bootproof.launch.machine import Machine, check_wishes
 from bootproof.recipe import Recipe, RecipeError, load
 
@@ -28,6 +28,9 @@ MEMORY = typer.Option(
     0, "--memory", metavar="MIB", show_default=False, help="default: the recipe's, else 1024"
 )
 DISPLAY = typer.Option("auto", "--display", help="auto, gtk, sdl, curses, serial or none")
+OUTPUT = typer.Option(
+    OUT, "--output", help="folder where images are built and results go", show_default="out"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

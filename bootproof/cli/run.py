@@ -13,7 +13,6 @@ from pathlib import Path
 from bootproof.cli import machines
 from bootproof.cli.machines import DEFAULT_MEMORY, Wishes
 from bootproof.console import say
-from bootproof.launch.image import OUT
 from bootproof.launch.leftovers import ended_politely, private_folder
 from bootproof.launch.machine import Machine
 from bootproof.launch.qemu import QEMU
@@ -37,6 +36,7 @@ def run(
     media: str = machines.MEDIA,
     accel: str = machines.ACCEL,
     memory: int = machines.MEMORY,
+    output: Path = machines.OUTPUT,
     display: str = machines.DISPLAY,
 ) -> None:
     """Start a built image in QEMU, with a TPM that keeps its state between runs."""
@@ -44,7 +44,7 @@ def run(
         target=target, vtpm=vtpm, tpm=tpm, firmware=firmware, media=media, accel=accel, memory=memory,
         display=display,
     )  # fmt: skip
-    image = machines.locate(wishes, OUT)
+    image = machines.locate(wishes, output)
     recipe = machines.recipe_of(image)
     machine, _ = machines.settle(
         wishes,

@@ -13,7 +13,7 @@ from bootproof.cli import machines
 from bootproof.cli.machines import DEFAULT_MEMORY, Wishes
 from bootproof.console import out, say
 from bootproof.errors import BootproofError, ExitCode, HostError
-from bootproof.launch.image import OUT, Image
+from bootproof.launch.image import Image
 from bootproof.launch.leftovers import PrivateFolder, ended_politely, private_folder
 from bootproof.launch.machine import Machine
 from bootproof.launch.session import Places, running_machine
@@ -35,6 +35,7 @@ def smoke(
     media: str = machines.MEDIA,
     accel: str = machines.ACCEL,
     memory: int = machines.MEMORY,
+    output: Path = machines.OUTPUT,
     as_json: bool = typer.Option(False, "--json", help="print result.json on standard output"),
 ) -> None:
     """Boot an image, follow it to its login, and judge what it reports; out/NAME/smoke has the results."""
@@ -42,7 +43,7 @@ def smoke(
         target=target, vtpm=vtpm, tpm=tpm, firmware=firmware, media=media, accel=accel, memory=memory,
         display="none",
     )  # fmt: skip
-    image = machines.locate(wishes, OUT)
+    image = machines.locate(wishes, output)
     recipe = machines.recipe_of(image)
     machine, line = machines.settle(
         wishes,
