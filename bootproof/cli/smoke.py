@@ -61,10 +61,9 @@ def smoke(
         write_results(result, results)
         _replace(image.folder / "smoke", results, folder.path)
     _tell(result, image, as_json=as_json)
-    if result.boot.failure is not None:
-        raise result.boot.failure
     if result.code is not ExitCode.PASS:
-        raise BootproofError(result.message, f"see {image.folder / 'smoke' / 'report.html'}", result.code)
+        page = image.folder / "smoke" / "report.html"
+        raise result.boot.failure or BootproofError(result.message, f"see {page}", result.code)
 
 
 def _made(image: Image) -> Path:

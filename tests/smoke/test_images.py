@@ -72,7 +72,7 @@ def flip(iso: Path, name: str, place: float) -> None:
     """Flip one bit in the file `name`, at `place` (0: in its first block, 1: in its last one)."""
     image = pycdlib.PyCdlib()
     image.open(str(iso))
-    record = image.get_record(joliet_path=name)
+    record = image.get_record(rr_path=name)
     start, size = record.extent_location() * 2048, record.get_data_length()
     image.close()
     with iso.open("r+b") as stream:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bootproof.measure import imalog, pcr
 from bootproof.smoke.evidence import Evidence
 from bootproof.smoke.judge import CHECKS, GUEST, MEASUREMENT, Check, judge
 from tests.smoke.recorded import good, layer
@@ -110,6 +111,15 @@ def test_a_changed_log_entry_is_found() -> None:
     log = bytearray(evidence.ima_log or b"")
     log[len(log) // 2] ^= 1
     assert "ima-log" in failed(judge(replace(evidence, ima_log=bytes(log)), CHECKS))
+
+
+def test_a_pcr_that_lacks_the_last_entry_is_found() -> None:
+    evidence = good()
+    entries = imalog.parse(evidence.ima_log or b"")
+    before_last = pcr.replay_ima(entries[:-1], "sha1")
+    checks = judge(outside(10, before_last)(evidence), ["ima-log"])
+    assert failed(checks) == {"ima-log"}
+    assert f"after entry {len(entries) - 1}" in checks[0].detail
 
 
 def test_an_entry_too_many_is_found() -> None:
