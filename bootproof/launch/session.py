@@ -19,6 +19,8 @@ from bootproof.launch.vtpm import EMULATED, emulator_command, emulator_environme
 from bootproof.process import end, paste, spawn
 
 _QUOTED_LINES = 6
+# it ends when QEMU closes its channel; more than a moment is not needed
+_EMULATOR_SECONDS = 2.0
 # the variables a window of QEMU's needs; process.environment keeps the environment small
 _DISPLAY_VARIABLES = (
     "DISPLAY",
@@ -62,24 +64,35 @@ class Session:
         return self.channels.get("monitor")
 
     def failure(self) -> BootproofError:
-        """Return the error for a QEMU that ended by itself: its status and its own words."""
-        status = self.qemu.poll()
-        said = _tail(self.places.qemu_log)
-        if self.emulator is not None and self.emulator.poll() not in (None, 0):
-            said += f"\n    the TPM emulator ended with status {self.emulator.poll()}:" + _tail(
-                self.places.vtpm_log
-            )
+        """Return the error for a QEMU that ended by itself: the emulator's if that failed, else QEMU's."""
+        fault = self._emulator_fault()
+        if fault:
+            return HostError(f"the TPM emulator failed: {fault}")
+        said = "".join(f"\n    {line}" for line in _last_lines(self.places.qemu_log))
         return BootproofError(
-            f"QEMU ended with status {status}{said}", f"the command: {paste(self.argv)}", ExitCode.QEMU
+            f"QEMU ended with status {self.qemu.poll()}{said}",
+            f"the command: {paste(self.argv)}",
+            ExitCode.QEMU,
         )
 
+    def _emulator_fault(self) -> str:
+        if self.emulator is None:
+            return ""
+        try:
+            status = self.emulator.wait(_EMULATOR_SECONDS)
+        except subprocess.TimeoutExpired:
+            return ""
+        if status == 0:
+            return ""
+        lines = _last_lines(self.places.vtpm_log)
+        return lines[-1] if lines else f"it ended with status {status}"
 
-def _tail(log: Path) -> str:
+
+def _last_lines(log: Path) -> list[str]:
     try:
-        lines = log.read_text(errors="replace").strip().splitlines()
+        return log.read_text(errors="replace").strip().splitlines()[-_QUOTED_LINES:]
     except OSError:
-        return ""
-    return "".join(f"\n    {line}" for line in lines[-_QUOTED_LINES:])
+        return []
 
 
 @contextmanager

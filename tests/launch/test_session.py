@@ -104,6 +104,19 @@ def test_qemu_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     assert "qemu-system-x86_64" in error.hint
 
 
+def test_state_that_is_in_use_is_told_in_one_line(iso: Path, tmp_path: Path) -> None:
+    machine = Machine(iso=iso, name="test", memory=128)
+    other = Places(tmp_path / "vtpm", tmp_path / "other.log", tmp_path / "other-vtpm.log")
+    with running_machine(machine, places(tmp_path), watched=True) as first:
+        read_until(first, "firmware", b"SeaBIOS")
+        with running_machine(machine, other, watched=True) as second:
+            second.qemu.wait()
+            error = second.failure()
+    assert error.code is ExitCode.HOST
+    assert "in use by process" in error.message
+    assert "\n" not in str(error)
+
+
 _LAUNCHER = """
 import sys
 from pathlib import Path
