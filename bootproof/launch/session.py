@@ -69,8 +69,10 @@ class Session:
         if fault:
             return HostError(f"the TPM emulator failed: {fault}")
         said = "".join(f"\n    {line}" for line in _last_lines(self.places.qemu_log))
+        status = self.qemu.poll()
+        what = "does not answer on its monitor" if status is None else f"ended with status {status}"
         return BootproofError(
-            f"QEMU ended with status {self.qemu.poll()}{said}",
+            f"QEMU {what}{said}",
             f"the command: {paste(self.argv)}",
             ExitCode.QEMU,
         )

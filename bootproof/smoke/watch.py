@@ -153,7 +153,9 @@ class _Watch:
                 await self.qmp.connect(self.session.channels["qmp"].dup())
         except (QMPError, TimeoutError, OSError):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.to_thread(self.session.qemu.wait), _MONITOR_SECONDS)
+                async with asyncio.timeout(_MONITOR_SECONDS):
+                    while (await self.events.get())[0] != _ENDED:
+                        continue
             raise self.session.failure() from None
         listener = asyncio.create_task(self._listen())
         stack.callback(listener.cancel)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -72,3 +74,20 @@ def test_a_boot_loader_that_shows_no_menu(
     assert seen.failure is not None
     assert seen.failure.message.startswith("boot loader: not over after 1 s")
     assert seen.failure.code is ExitCode.FIRMWARE
+
+
+def test_qemu_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bootproof.smoke.watch._MONITOR_SECONDS", 0.5)
+    monkeypatch.setattr(ShortLimits, "seconds", lambda self, phase: 0.5)
+    iso = boot_sector_iso(tmp_path / "x.iso", b"Bootproof: boot menu\r\n")
+    places = Places(tmp_path / "vtpm", tmp_path / "qemu.log", tmp_path / "vtpm.log")
+    machine = Machine(iso=iso, name="test", memory=128, vtpm="none")
+    with running_machine(machine, places, watched=True) as session:
+        os.kill(session.qemu.pid, signal.SIGSTOP)
+        seen = watch(session, Captures(tmp_path / "s", tmp_path / "p"), [], ShortLimits("tcg"))
+        os.kill(session.qemu.pid, signal.SIGCONT)
+    assert seen.failure is not None
+    assert seen.failure.code is ExitCode.QEMU
+    assert "does not answer on its monitor" in seen.failure.message
