@@ -50,7 +50,7 @@ def build(folder: Path, *, sources: Path, policy: str, kernel: Path, busybox: Pa
         "dev/console": cpio.character_device(5, 1),
         "dev/null": cpio.character_device(1, 3, 0o666),
         "init": cpio.regular((sources / "init").read_bytes(), 0o755),
-        "bin/busybox": cpio.regular(_busybox(busybox), 0o755),
+        "bin/busybox": cpio.regular(read_busybox(busybox), 0o755),
         "bin/verity": cpio.regular(tool.read_bytes(), 0o755),
         "etc/ima-policy": cpio.regular((sources / "ima-policy" / policy).read_bytes()),
         "etc/modules": cpio.regular("".join(f"{name}\n" for name in record["always"]).encode()),
@@ -83,7 +83,7 @@ def _module_nodes(kernel: Path, record: Mapping[str, Any], work: Path) -> dict[s
     return {f"{home}/{path.name}": cpio.regular(path.read_bytes()) for path in kept}
 
 
-def _busybox(deb: Path) -> bytes:
+def read_busybox(deb: Path) -> bytes:
     with process.running(["dpkg-deb", "--fsys-tarfile", deb], stdout=-1) as child:
         assert child.stdout is not None
         with tarfile.open(fileobj=child.stdout, mode="r|") as archive:

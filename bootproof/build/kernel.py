@@ -69,19 +69,18 @@ class Modules:
 
         What is built into the kernel counts as found: kernels differ in what they build in.
         """
-        paths = [(name, path.relative_to(self.folder)) for name, path in self.files.items()]
+        paths = {name: str(path.relative_to(self.folder)) for name, path in self.files.items()}
         found: list[str] = []
         unmatched = []
         for glob in globs:
-            pattern = f"kernel/{glob.strip('/').removeprefix('kernel/')}"
-            names = [name for name, path in paths if _matches(path, pattern)]
+            pattern = _pattern(glob)
+            names = [name for name, path in paths.items() if pattern.match(path)]
             found += names
-            if not names and not any(_matches(path, pattern) for path in self.builtin.values()):
+            if not names and not any(pattern.match(str(path)) for path in self.builtin.values()):
                 unmatched.append(glob)
         if unmatched:
             raise BootproofError(
-                f"no module of this kernel matches: {', '.join(unmatched)}",
-                "mend the recipe's kernel.modules",
+                f"no module of this kernel matches: {', '.join(unmatched)}", "mend the recipe's kernel.modules"
             )
         return found
 
@@ -142,9 +141,10 @@ def _builtin(folder: Path) -> list[Path]:
     return [Path(line) for line in listing.read_text().split()] if listing.exists() else []
 
 
-def _matches(path: Path, pattern: str) -> bool:
-    names = (str(path), str(path).split(".ko", 1)[0], *map(str, path.parents))
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+def _pattern(glob: str) -> re.Pattern[str]:
+    """Return what matches the path of a module that `glob` names, with or without suffix, or whose folder it names."""
+    name = fnmatch.translate(f"kernel/{glob.strip('/').removeprefix('kernel/')}").removesuffix(r"\Z")
+    return re.compile(rf"{name}(?:\.ko(?:\.xz)?)?(?:/.*)?\Z")
 
 
 def module_name(path: Path) -> str:

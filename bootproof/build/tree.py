@@ -37,6 +37,8 @@ def mmdebstrap_command(
         "--format=tar",
         "--architectures=amd64",
         "--skip=output/dev",
+        # a tree that is thrown away when the machine stops need not reach the disk file by file
+        "--dpkgopt=force-unsafe-io",
         *merge,
         *include,
         suite,
