@@ -20,6 +20,7 @@ def application() -> typer.Typer:
     from bootproof.cli.doctor import doctor
     from bootproof.cli.log import log
     from bootproof.cli.pcr import pcr
+    from bootproof.cli.reproduce import verify_reproducible
     from bootproof.cli.run import run
     from bootproof.cli.smoke import smoke
 
@@ -28,6 +29,7 @@ def application() -> typer.Typer:
         help="Builds a live ISO that can prove what it booted, and boots it.",
     )  # fmt: skip
     app.command("list")(list_recipes)
+    app.command("verify-reproducible")(verify_reproducible)
     for verb in (build, run, smoke, doctor, log, pcr):
         app.command()(verb)
     return app

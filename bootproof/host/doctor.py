@@ -58,10 +58,10 @@ def tool_findings() -> list[Finding]:
             version = versions.get(tool.package, "not from a Debian package")
             findings.append(Finding("tools", tool.name, "ok", f"{version}  {path}"))
         else:
-            only_tests = tool.verbs == ("test",)
-            detail = f"missing: {tool.purpose}" + (" (tests only)" if only_tests else "")
+            special = not {"build", "run", "smoke"} & set(tool.verbs)
+            detail = f"missing: {tool.purpose}" + (f" (only for {', '.join(tool.verbs)})" if special else "")
             findings.append(
-                Finding("tools", tool.name, "note" if only_tests else "missing", detail,
+                Finding("tools", tool.name, "note" if special else "missing", detail,
                         tools.install_command([tool]))
             )  # fmt: skip
     return findings

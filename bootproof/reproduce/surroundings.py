@@ -18,8 +18,8 @@ _DAY = 86400
 class Surroundings:
     """Everything around a build that must not matter.
 
-    `shift` is by how many seconds its clock is ahead, `one_processor` whether it and mksquashfs have just
-    one, `touched` the mtime that the files of its checkout have.
+    `shift` is by how many seconds the clock of its tools is ahead, `one_processor` whether it and mksquashfs
+    have just one, `touched` the mtime that the files of its checkout have.
     """
 
     name: str
@@ -59,13 +59,10 @@ class Clock:
 
 
 def build_command(
-    around: Surroundings, build: Sequence[str], *, clock: Clock, processor: int | None, own_hostname: bool
+    around: Surroundings, build: Sequence[str], *, processor: int | None, own_hostname: bool
 ) -> list[str]:
     """Return `build` in its surroundings. Each link of the chain becomes the next, so signals reach it."""
-    words = list(build)
-    if around.shift:
-        words = ["env", *clock_variables(clock.library, around.shift), *words]
-    words = ["sh", "-c", f'umask {around.umask:04o}; exec "$@"', "sh", *words]
+    words = ["sh", "-c", f'umask {around.umask:04o}; exec "$@"', "sh", *build]
     if own_hostname:
         words = ["unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', around.hostname, *words]
     if around.one_processor and processor is not None:
@@ -103,8 +100,9 @@ def wrappers(
 ) -> dict[str, str]:
     """Return a shell script for each tool that starts differently; none for an ordinary build.
 
-    The builder gives its children a clean environment but its own PATH, so a clock reaches them
-    that way. `chroot`: packages run programs while they are installed, and the clock has to get there too.
+    The builder gives its children a clean environment but its own PATH, so that is how it is done.
+    The builder itself keeps the real clock: under libfaketime Python's sleep fails or its waiting hangs.
+    `chroot`: packages run programs while they are installed, and the clock has to get there too.
     """
     if not around.shift:
         return {}
@@ -131,7 +129,8 @@ def _enter(clock: Clock) -> str:
     folder, parent = clock.shared.parent, clock.shared.parent.parent
     return (
         f'unset LD_PRELOAD; test -d "$1{parent}" || exit 0; before=$(stat -c @%.9Y "$1{parent}"); '
-        f'mkdir -m 755 "$1{folder}"; install -m 644 {clock.shared} "$1{folder}/"; touch -d $before "$1{parent}"'
+        f'mkdir -m 755 "$1{folder}"; install -m 644 {clock.shared} "$1{folder}/"; '
+        f'touch -d $before "$1{parent}"'
     )
 
 

@@ -198,7 +198,6 @@ def _run(session: _Session, around: Surroundings, home: Path) -> None:
     command = build_command(
         around,
         build,
-        clock=clock,
         processor=processors[0] if len(processors) > 1 else None,
         own_hostname=_may_rename(),
     )
@@ -214,7 +213,7 @@ def _run(session: _Session, around: Surroundings, home: Path) -> None:
 def _failure(session: _Session, around: Surroundings, status: int, said: str) -> BootproofError:
     """Return the error of a build that failed, in its own words."""
     message = said.rpartition("builder.py: ")[2].strip() or f"ended with status {status}"
-    code = ExitCode(status) if status in iter(ExitCode) else ExitCode.HOST
+    code = ExitCode(status) if status in set(ExitCode) else ExitCode.HOST
     return BootproofError(
         f"the {around.name} build failed: {message}",
         f"its folder: {session.work}" if session.keep else "--keep leaves its folder",

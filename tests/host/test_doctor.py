@@ -27,7 +27,7 @@ def test_a_missing_tool_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch
     found = {finding.name: finding for finding in doctor.tool_findings()}
     assert found["zstd"].state == "missing"
     assert found["zstd"].remedy.endswith("apt-get install --no-install-recommends zstd")
-    assert (found["swtpm"].state, "(tests only)" in found["swtpm"].detail) == ("note", True)
+    assert (found["swtpm"].state, "(only for test)" in found["swtpm"].detail) == ("note", True)
     assert found["gcc"].state == "ok"
 
 

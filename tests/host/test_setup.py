@@ -172,7 +172,8 @@ def test_another_system_gets_one_clear_line(checkout: Checkout, tmp_path: Path) 
 
 
 def test_an_unknown_verb_is_refused(checkout: Checkout) -> None:
-    assert checkout.install("bild") == (2, "setup: bild is not one of build, run, smoke, test\n")
+    known = "build, run, smoke, verify-reproducible, test"
+    assert checkout.install("bild") == (2, f"setup: bild is not one of {known}\n")
 
 
 def test_the_real_list_is_read_line_by_line(checkout: Checkout) -> None:
