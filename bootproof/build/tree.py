@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from bootproof import process
 from bootproof.build import repository
@@ -43,7 +44,7 @@ def mmdebstrap_command(
         *include,
         suite,
         str(target),
-        f"deb [trusted=yes] copy://{repo} ./",
+        f"deb [trusted=yes] copy://{quote(str(repo))} ./",
     ]  # fmt: skip
 
 
