@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from bootproof import console, process
-from bootproof.build.files import sha256_of, write_atomically
-from bootproof.build.settings import Settings
+from bootproof.build.files import disk_errors, sha256_of, write_atomically
+from bootproof.build.needs import require_host
+from bootproof.build.settings import Settings, work_folder
 from bootproof.errors import BootproofError, ExitCode
 from bootproof.host import tools
 from bootproof.launch.leftovers import private_folder
@@ -107,8 +108,9 @@ def verify(recipe: Recipe, source: str, settings: Settings, *, keep: bool) -> Ve
 
     The lock is the one in the image's folder if it fits, else the first build makes one, which is put there.
     """
+    require_host(settings)
     tools.require(tools.needed_by(VERB))
-    with _folders(keep) as (work, lease, clock):
+    with _folders(keep) as (work, lease, clock), disk_errors(work):
         session = _Session(recipe, source, settings, work, lease, clock, keep)
         shutil.copyfile(clock.library, clock.shared)
         for around in (FIRST, SECOND):
@@ -129,7 +131,7 @@ def verify(recipe: Recipe, source: str, settings: Settings, *, keep: bool) -> Ve
 @contextmanager
 def _folders(keep: bool) -> Iterator[tuple[Path, int, Clock]]:
     """Yield a folder for the builds, a descriptor that keeps it alive, and the clock in its own folder."""
-    parent = Path(os.environ.get("TMPDIR", _CLOCK_PARENT))
+    parent = work_folder()
     tools.require_disk(parent, _WORK_BYTES)
     library = tools.locate(tools.tools()["libfaketime"])
     assert library is not None
