@@ -5,48 +5,58 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
 
 import typer
 
-from bootproof.cli.build import build, list_recipes
 from bootproof.errors import BootproofError, ExitCode
 
 _INTERRUPTED = 130
 
 
-def application() -> typer.Typer:
-    """Return the typer application with every verb."""
-    from bootproof.cli.doctor import doctor
-    from bootproof.cli.log import log
-    from bootproof.cli.pcr import pcr
-    from bootproof.cli.reproduce import verify_reproducible
-    from bootproof.cli.run import run
-    from bootproof.cli.smoke import smoke
+# verb: module of this package, and the function in it
+_VERBS = {
+    "list": ("build", "list_recipes"),
+    "verify-reproducible": ("reproduce", "verify_reproducible"),
+    "build": ("build", "build"),
+    "run": ("run", "run"),
+    "smoke": ("smoke", "smoke"),
+    "doctor": ("doctor", "doctor"),
+    "log": ("log", "log"),
+    "pcr": ("pcr", "pcr"),
+}
 
-    app = typer.Typer(
-        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-        help="Builds a live ISO that can prove what it booted, and boots it.",
-    )  # fmt: skip
-    app.command("list")(list_recipes)
-    app.command("verify-reproducible")(verify_reproducible)
-    for verb in (build, run, smoke, doctor, log, pcr):
-        app.command()(verb)
+
+def application(words: Sequence[str]) -> typer.Typer:
+    """Return the typer application with every verb, or, to start faster, only with the one that `words` begin with."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_bootproof)
+    for verb in words[:1] if words and words[0] in _VERBS else _VERBS:
+        module, function = _VERBS[verb]
+        app.command(verb)(getattr(import_module(f"bootproof.cli.{module}"), function))
     return app
+
+
+def _bootproof() -> None:
+    """Builds a live ISO that can prove what it booted, and boots it."""
 
 
 def main() -> int:
     """Run the command line and return the exit status."""
-    from bootproof.recipe import RecipeError
+    from bootproof.recipe.faults import RecipeError
 
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        application()(prog_name="builder.py", standalone_mode=True)
+        application(sys.argv[1:])(prog_name="builder.py", standalone_mode=True)
     except RecipeError as error:
         return _say(str(error), ExitCode.USAGE)
     except BootproofError as error:
         return _say(str(error), error.code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:  # typer makes an exit of Ctrl-C
+        if isinstance(ended, SystemExit) and ended.code != _INTERRUPTED:
+            raise
         return _say(
             "interrupted; what is finished is kept, and the next build goes on from there", _INTERRUPTED
         )
