@@ -12,7 +12,7 @@ import requests
 
 from bootproof.errors import HostError
 
-_PIECE = 1 << 18
+_PIECE = 1 << 14  # what of it has arrived when the connection breaks is lost
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 _ATTEMPTS = 3
 _PAUSE = 0.5  # seconds before the second attempt; doubled for the third

@@ -7,6 +7,7 @@ of the sector with GRUB's core, 8 bytes at 0x1b0).
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,10 @@ _SECTOR = 2048
 _PADDING_SECTORS = 150
 _BOOT_CODE_SIZE = 440
 _CORE_SECTOR_AT = 0x1B0
+# In the core's own first sector (diskboot.S): where the rest of the core lies when a disk is started from
+_REST_OF_CORE_AT = 2048 + 500
 _HIDDEN_ISO_PARTITION = 0x17
+_UNKNOWN = re.compile("[^A-Z0-9_]")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ def write(image: Image, target: Path) -> None:
             core = iso.get_record(iso_path=_iso_name(BOOT_IMAGE, ";1")).extent_location()
             out.seek(0)
             out.write(first_sector(image.boot_code.read_bytes(), core, sectors))
+            out.seek(core * _SECTOR + _REST_OF_CORE_AT)
+            out.write(struct.pack("<Q", _core_on_disk(core) + 1))
         iso.close()
 
 
@@ -79,7 +85,7 @@ def first_sector(boot_code: bytes, boot_image: int, sectors: int) -> bytes:
     """
     sector = bytearray(512)
     sector[:_BOOT_CODE_SIZE] = boot_code[:_BOOT_CODE_SIZE]
-    struct.pack_into("<Q", sector, _CORE_SECTOR_AT, boot_image * 4 + 4)
+    struct.pack_into("<Q", sector, _CORE_SECTOR_AT, _core_on_disk(boot_image))
     partition = struct.pack(
         "<B3sB3sII", 0x80, b"\x00\x01\x00", _HIDDEN_ISO_PARTITION, b"\xfe\xff\xff", 0, sectors * 4
     )
@@ -88,19 +94,22 @@ def first_sector(boot_code: bytes, boot_image: int, sectors: int) -> bytes:
     return bytes(sector)
 
 
+def _core_on_disk(boot_image: int) -> int:
+    """Return the disk sector (of 512 bytes) with GRUB's core, given the CD sector with the El Torito image."""
+    return boot_image * 4 + 4
+
+
 def _folders(paths: list[str]) -> list[str]:
     found = {path.rsplit("/", depth)[0] for path in paths for depth in range(1, path.count("/"))}
     return sorted(found)
 
 
 def _iso_name(path: str, version: str) -> str:
-    """Return the ISO 9660 name: upper case, and only characters that the standard knows."""
-    parts = [
-        "".join(c if c.isalnum() or c in "._/" else "_" for c in part) for part in path.upper().split("/")
-    ]
-    if version and "." not in parts[-1]:
-        parts[-1] += "."
-    return "/".join(parts) + version
+    """Return the ISO 9660 name: upper case, only characters that the standard knows, one dot in a file's name."""
+    *folders, last = path.upper().split("/")
+    stem, _, extension = last.rpartition(".") if version and "." in last else (last, "", "")
+    plain = [_UNKNOWN.sub("_", part) for part in (*folders, stem)]
+    return "/".join(plain) + (f".{_UNKNOWN.sub('_', extension)}{version}" if version else "")
 
 
 @contextmanager

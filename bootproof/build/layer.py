@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -66,7 +67,7 @@ def build(
     """Write `layer.img` (squashfs and hash tree), `verity.json` and `files.json` into `folder`."""
     image = folder / "layer.img"
     command = mksquashfs_command(image, compression=compression, level=level)
-    with (folder / "log").open("w+b") as log:
+    with os.fdopen(os.memfd_create("mksquashfs"), "w+b") as log:  # not on the disk, which may be full
         env = {"SOURCE_DATE_EPOCH": str(epoch)}
         with process.running(command, env=env, stdin=-1, stdout=log, stderr=log) as child:
             assert child.stdin is not None
@@ -79,7 +80,6 @@ def build(
         log.seek(0)
         if status != 0:
             raise process.failure(command, status, log.read().decode(errors="replace"))
-    (folder / "log").unlink()
     verity.append(image).save(folder / "verity.json")
     (folder / "files.json").write_text(json.dumps([asdict(entry) for entry in files], indent=0))
     return [f"{len(files)} files, {image.stat().st_size / 1e6:.1f} MB"]

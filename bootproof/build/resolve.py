@@ -123,11 +123,11 @@ class PrivateApt:
 
     def show(self, names: Sequence[str]) -> list[Deb822]:
         done = process.run(["apt-cache", *self.options(), "show", "--no-all-versions", *names], check=False)
+        found = list(Deb822.iter_paragraphs(done.stdout.decode(errors="replace")))
+        if not found:  # nor has a virtual package a record of its own
+            raise _unknown(names)
         if done.returncode != 0:
             raise _unresolved(done.stderr.decode(errors="replace"))
-        found = list(Deb822.iter_paragraphs(done.stdout.decode()))
-        if not found:  # a virtual package has no record of its own
-            raise _unknown(names)
         return found
 
     def records(self, names: Iterable[str], archives: Archives) -> dict[str, Package]:

@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user sees when something is wrong: one line that says what and what to do, a telling exit code, nothing broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bootproof import process
+from bootproof import recipe as recipes
+from bootproof.build.lock import Lock, Package, Wanted
+from bootproof.host import tools
+
+from .mirror import serving
+from .packages import lock, package
+
+PROJECT = Path(__file__).parents[2]
+BUILDER = [sys.executable, str(PROJECT / "builder.py")]
+
+
+@dataclass
+class Said:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def fault(self) -> str:
+        """The one line of the error; an indented tail may follow it."""
+        assert "Traceback" not in self.err, self.err
+        first, *tail = self.err[self.err.rindex("builder.py: ") :].rstrip("\n").split("\n")
+        assert self.err.count("builder.py: ") == 1
+        assert all(line.startswith("    ") for line in tail), self.err
+        return first
+
+
+class Bench:
+    """Folders for one user: an output, a cache, a place for temporary files, recipes of her own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.output, self.cache, self.work = folder / "out", folder / "cache", folder / "work"
+        self.recipes = folder / "recipes"
+        self.work.mkdir()
+        self.recipes.mkdir()
+        self.env = {
+            **{name: value for name, value in os.environ.items() if not name.endswith("_proxy")},
+            "BOOTPROOF_CACHE": str(self.cache), "TMPDIR": str(self.work), "COLUMNS": "500",
+        }  # fmt: skip
+
+    def argv(self, recipe: str, *words: str, output: Path | None = None) -> list[str]:
+        return [*BUILDER, "build", recipe, "--output", str(output or self.output), *words]
+
+    def build(self, recipe: str, *words: str, output: Path | None = None, **env: str) -> Said:
+        argv = self.argv(recipe, *words, output=output)
+        done = subprocess.run(
+            argv, env={**self.env, **env}, capture_output=True, text=True, timeout=500, check=False
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def start(self, recipe: str, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(self.argv(recipe, *words), env=self.env, stderr=subprocess.PIPE, text=True)
+
+    def recipe(self, text: str, name: str = "mine") -> str:
+        path = self.recipes / f"{name}.toml"
+        path.write_text(f'description = "x"\nextends = "minimal"\n{text}')
+        return str(path)
+
+    def lock(self, content: Lock, recipe: str = "minimal") -> Path:
+        path = self.output / recipe / "packages.lock"
+        content.save(path)
+        return path
+
+    @property
+    def left(self) -> list[str]:
+        return sorted(path.name for path in self.work.iterdir())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def minimal_digest() -> str:
+    chosen = recipes.load("minimal", PROJECT / "recipes", PROJECT / "overlays")
+    return Wanted(
+        chosen.suite, chosen.packages.variant, chosen.packages.install, chosen.kernel.package
+    ).digest
+
+
+@pytest.fixture
+def refused() -> Iterator[str]:
+    """An address at which nobody listens, and nobody can."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{reserved.getsockname()[1]}/debian"
+
+
+def test_unknown_recipe(bench: Bench) -> None:
+    said = bench.build("minimla")
+    assert said.status == 2 and 'did you mean "minimal"' in said.fault
+    assert not bench.output.exists() and not bench.cache.exists()
+
+
+def test_all_faults_of_a_recipe_at_once_and_nothing_built(bench: Bench) -> None:
+    said = bench.build(
+        bench.recipe('suite = "sid"\noverlays = ["nothing"]\n[kernel]\nmodule = []\n[menu]\ntimeout = -1')
+    )
+    assert said.status == 2 and "Traceback" not in said.err
+    assert all(key in said.err for key in ("suite", "overlays[0]", "kernel.module", "menu.timeout"))
+    assert not bench.output.exists()
+
+
+def test_contradicting_options(bench: Bench) -> None:
+    said = bench.build("minimal", "--locked", "--update")
+    assert said.status == 2 and "contradict" in said.fault
+
+
+@pytest.mark.parametrize("value", ["tomorrow", "-1", "1.5", "4294967296", "²"])
+def test_bad_source_date_epoch(bench: Bench, value: str) -> None:
+    said = bench.build("minimal", SOURCE_DATE_EPOCH=value)
+    assert said.status == 2 and "SOURCE_DATE_EPOCH" in said.fault
+
+
+def test_a_missing_tool_is_found_before_the_work(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
+        "from bootproof.host import tools\n"
+        "real = tools.locate\n"
+        "tools.locate = lambda tool: None if tool.name in ('mksquashfs', 'zstd') else real(tool)\n"
+        "from bootproof.cli.app import main\n"
+        "sys.exit(main())\n"
+    )
+    argv = [sys.executable, "-c", script, str(PROJECT), *bench.argv("minimal")[2:]]
+    done = subprocess.run(argv, env=bench.env, capture_output=True, text=True, timeout=60, check=False)
+    said = Said(done.returncode, done.stdout, done.stderr)
+    assert said.status == 10
+    assert "missing on this machine: mksquashfs, zstd" in said.fault and "squashfs-tools zstd" in said.fault
+    assert not bench.output.exists() and not bench.cache.exists()
+
+
+def test_a_path_without_tools(bench: Bench, tmp_path: Path) -> None:
+    """A PATH that has all but mksquashfs, in folders of its own; sbin folders are always looked into as well."""
+    wanted = [tools.tools()[name] for name in tools.needed_by("build") if name != "mksquashfs"]
+    only = tmp_path / "bin"
+    only.mkdir()
+    for tool in wanted:
+        place = tools.locate(tool)
+        if not tool.path and place is not None:
+            (only / tool.name).symlink_to(place)
+    said = bench.build("minimal", PATH=str(only))
+    assert said.status == 10 and "missing on this machine: mksquashfs" in said.fault
+
+
+@pytest.mark.parametrize("what", ["output", "cache", "work"])
+def test_folders_that_cannot_be_written(bench: Bench, what: str) -> None:
+    if what == "output":
+        said = bench.build("minimal", output=Path("/proc/out"))
+    else:
+        said = bench.build(
+            "minimal", **{"cache": {"BOOTPROOF_CACHE": "/proc/x"}, "work": {"TMPDIR": "/proc/x"}}[what]
+        )
+    assert said.status == 10 and "cannot write to /proc/" in said.fault
+    assert not bench.output.exists()
+
+
+def test_a_file_in_the_place_of_the_output(bench: Bench) -> None:
+    bench.output.write_text("mine")
+    said = bench.build("minimal", "--locked")
+    assert said.status in (2, 10) and str(bench.output) in said.fault
+    assert bench.output.read_text() == "mine"
+
+
+def test_locked_without_a_lock(bench: Bench) -> None:
+    said = bench.build("minimal", "--locked")
+    assert said.status == 2 and "there is no lock file" in said.fault and "without --locked" in said.fault
+
+
+def test_locked_with_the_lock_of_another_recipe(bench: Bench) -> None:
+    bench.lock(lock(package(b"one")))
+    said = bench.build("minimal", "--locked")
+    assert said.status == 2 and "was made for other packages" in said.fault
+
+
+def test_a_damaged_lock(bench: Bench) -> None:
+    bench.lock(lock(package(b"one"))).write_text('{"format": 1')
+    said = bench.build("minimal")
+    assert said.status == 2 and "is not a lock file" in said.fault and "remove it" in said.fault
+
+
+def test_locked_with_packages_that_are_gone(bench: Bench) -> None:
+    there, gone, gone_too = package(b"one"), package(b"two", "two"), package(b"three", "three")
+    bench.lock(lock(there, gone, gone_too, inputs=minimal_digest()))
+    with serving(files={f"/debian/{there.filename}": b"one"}) as mirror:
+        said = bench.build("minimal", "--locked", "--mirror", mirror.address)
+    assert said.status == 10
+    assert "no longer has: three 1.0-1, two 1.0-1" in said.fault
+    assert [path.name for path in (bench.cache / "debs").iterdir()] == [f"{there.sha256}.deb"]
+    assert not (bench.output / ".steps").exists()
+
+
+def test_locked_with_a_mirror_in_a_folder_that_lacks_one(bench: Bench, tmp_path: Path) -> None:
+    bench.lock(lock(package(b"one"), inputs=minimal_digest()))
+    said = bench.build("minimal", "--locked", "--mirror", f"file://{tmp_path}/mirror/debian")
+    assert said.status == 10 and "no longer has: one 1.0-1" in said.fault
+
+
+def test_nobody_answers_at_the_mirror(bench: Bench, refused: str) -> None:
+    said = bench.build("minimal", "--mirror", refused)
+    assert (
+        said.status == 10
+        and "the package lists cannot be fetched" in said.fault
+        and "--mirror" in said.fault
+    )
+    assert bench.left == [] and not (bench.output / "minimal" / "packages.lock").exists()
+
+
+def test_nobody_answers_when_packages_are_fetched(bench: Bench, refused: str) -> None:
+    bench.lock(lock(package(b"one"), inputs=minimal_digest()))
+    said = bench.build("minimal", "--locked", "--mirror", refused)
+    assert said.status == 10 and "cannot download" in said.fault and "Connection refused" in said.fault
+
+
+def test_what_is_no_mirror(bench: Bench) -> None:
+    said = bench.build("minimal", "--mirror", "mirror.example/debian")
+    assert said.status == 2 and "no address of a mirror" in said.fault
+
+
+def test_a_damaged_package_in_the_cache(bench: Bench) -> None:
+    row = package(b"one")
+    bench.lock(lock(row, inputs=minimal_digest()))
+    (bench.cache / "debs").mkdir(parents=True)
+    cached = bench.cache / "debs" / f"{row.sha256}.deb"
+    cached.write_bytes(b"eno")
+    said = bench.build("minimal", "--locked")
+    assert said.status == 10 and "one 1.0-1 was damaged and has been removed" in said.fault
+    assert not cached.exists() and bench.left == []
+    assert not list((bench.output / ".steps").glob("*/*")), "a failed step leaves nothing"
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_the_work(bench: Bench) -> None:
+    huge = Package(**{**vars(package(b"one")), "size": 1 << 50})
+    bench.lock(lock(huge, inputs=minimal_digest()))
+    said = bench.build("minimal", "--locked")
+    assert said.status == 10 and "MiB of free space" in said.fault and "make room" in said.fault
+    assert not (bench.output / ".steps").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_full(bench: Bench) -> None:
+    bench.output.mkdir()
+    process.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", bench.output])
+    try:
+        row = package(b"one")
+        bench.lock(lock(row, inputs=minimal_digest()))
+        filler = bench.output / "filler"
+        with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as stream:
+            while True:
+                stream.write(bytes(4096))
+        (bench.cache / "debs").mkdir(parents=True)
+        (bench.cache / "debs" / f"{row.sha256}.deb").write_bytes(b"one")
+        said = bench.build("minimal", "--locked")
+        assert said.status == 10 and "0 MiB of free space" in said.fault
+        filler.unlink()
+        assert (bench.output / "minimal" / "packages.lock").read_text()  # nothing was lost
+    finally:
+        process.run(["umount", bench.output])
+
+
+def test_interrupted_while_downloading(bench: Bench) -> None:
+    row = package(b"one" * 1000)
+    bench.lock(lock(row, inputs=minimal_digest()))
+    files = {f"/debian/{row.filename}": b"one" * 1000}
+    with serving(files=files, cut=[100], stall=threading.Event()) as mirror:
+        with bench.start("minimal", "--locked", "--mirror", mirror.address) as child:
+            limit = time.monotonic() + 30
+            while not mirror.requests:
+                assert time.monotonic() < limit
+                time.sleep(0.02)
+            child.send_signal(signal.SIGINT)
+            started = time.monotonic()
+            _, err = child.communicate(timeout=30)
+    assert time.monotonic() - started < 10
+    said = Said(child.returncode, "", err)
+    assert said.status == 130 and "interrupted" in said.fault
+
+
+# ---- with real packages: minutes -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with a finished minimal image, made with the packages of this user's cache."""
+    output = tmp_path_factory.mktemp("built")
+    argv = [*BUILDER, "build", "minimal", "--output", str(output)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=1500, check=False)
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+@pytest.fixture
+def ready(bench: Bench, packages: Path) -> Bench:
+    """A user whose packages are all downloaded, but who has built nothing yet."""
+    from bootproof.build.settings import cache_folder
+
+    bench.output.joinpath("minimal").mkdir(parents=True)
+    shutil.copy(packages / "minimal" / "packages.lock", bench.output / "minimal")
+    needed = json.loads((packages / "minimal" / "packages.lock").read_text())
+    (bench.cache / "debs").mkdir(parents=True)
+    for group in ("root", "kernel", "boot", "initrd"):
+        for row in needed[group]:
+            name = f"{row['sha256']}.deb"
+            shutil.copy(cache_folder() / "debs" / name, bench.cache / "debs" / name)
+    return bench
+
+
+def iso_of(output: Path) -> bytes:
+    return (output / "minimal" / "minimal.iso").read_bytes()
+
+
+def wait_for_tree(bench: Bench) -> None:
+    limit = time.monotonic() + 60
+    while not list(bench.work.glob("bootproof-tree-*/mmdebstrap*")) and not list(
+        bench.work.glob("bootproof-tree-*/repo/Release")
+    ):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    time.sleep(0.5)
+
+
+@pytest.mark.qemu
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=["TERM", "INT", "KILL"])
+def test_ended_while_the_tree_is_made(ready: Bench, packages: Path, how: signal.Signals) -> None:
+    with ready.start("minimal", "--locked") as child:
+        wait_for_tree(ready)
+        child.send_signal(how)
+        _, err = child.communicate(timeout=120)
+    if how is not signal.SIGKILL:
+        assert child.returncode == 130 and "interrupted" in Said(child.returncode, "", err).fault
+        assert ready.left == []
+    assert not list((ready.output / ".steps" / "tree").glob("[!.]*"))
+    said = ready.build("minimal", "--locked")
+    assert said.status == 0, said.err
+    assert ready.left == []
+    assert not list((ready.output / ".steps").glob("*/.*"))
+    assert iso_of(ready.output) == iso_of(packages)
+
+
+@pytest.mark.qemu
+@pytest.mark.timeout(1800)
+def test_two_builds_at_once(ready: Bench, packages: Path) -> None:
+    children = [ready.start("minimal", "--locked") for _ in range(2)]
+    errors = [child.communicate(timeout=1200)[1] for child in children]
+    assert [child.returncode for child in children] == [0, 0], errors
+    assert sum(error.count("root tree") for error in errors) == 1
+    assert iso_of(ready.output) == iso_of(packages)
+    assert ready.left == []
+
+
+@pytest.mark.qemu
+@pytest.mark.timeout(1800)
+def test_damaged_results_are_found_and_made_anew(ready: Bench, packages: Path) -> None:
+    assert ready.build("minimal", "--locked").status == 0
+    good = iso_of(ready.output)
+    for damaged in ("kernel/*/modules.tar", "base/*/verity.json", "initrd/*/step.json"):
+        (path,) = (ready.output / ".steps").glob(damaged)
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        shutil.rmtree(next((ready.output / ".steps" / "iso").glob("[!.]*")))
+        if damaged.startswith("kernel"):
+            shutil.rmtree(next((ready.output / ".steps" / "initrd").glob("[!.]*")))
+        said = ready.build("minimal", "--locked")
+        assert said.status == 10 and "damaged and has been removed" in said.fault, damaged
+        said = ready.build("minimal", "--locked")
+        assert said.status == 0, said.err
+        assert iso_of(ready.output) == good
+
+
+@pytest.mark.qemu
+@pytest.mark.timeout(1800)
+def test_an_image_that_was_changed_or_removed_is_put_back(ready: Bench) -> None:
+    assert ready.build("minimal", "--locked").status == 0
+    good = iso_of(ready.output)
+    image = ready.output / "minimal" / "minimal.iso"
+    image.unlink()
+    (ready.output / "minimal" / "manifest.json").unlink()
+    assert ready.build("minimal", "--locked").status == 0
+    assert iso_of(ready.output) == good and (ready.output / "minimal" / "manifest.json").exists()
+    with image.open("r+b") as stream:
+        stream.seek(1 << 20)
+        stream.write(b"changed")
+    said = ready.build("minimal", "--locked")
+    assert said.status == 10 and "damaged" in said.fault  # the store has the same file
+    assert ready.build("minimal", "--locked").status == 0
+    assert iso_of(ready.output) == good
+
+
+@pytest.mark.qemu
+@pytest.mark.timeout(1800)
+def test_unknown_packages_are_named(bench: Bench) -> None:
+    said = bench.build(bench.recipe('[packages]\ninstall = ["no-such-package", "nor-this-one"]'))
+    assert said.status == 2 and "unknown packages: no-such-package, nor-this-one" in said.fault
+    assert not (bench.output / "mine" / "packages.lock").exists()
+
+
+@pytest.mark.qemu
+@pytest.mark.timeout(1800)
+def test_an_unchanged_image_is_answered_at_once(ready: Bench) -> None:
+    assert ready.build("minimal", "--locked").status == 0
+    before = {
+        path: path.stat().st_mtime_ns for path in (ready.output / "minimal").iterdir() if path.is_file()
+    }
+    said = ready.build("minimal", "--json")
+    assert json.loads(said.out)["steps"] == []
+    assert {path: path.stat().st_mtime_ns for path in before} == before
