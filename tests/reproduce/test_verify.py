@@ -31,15 +31,7 @@ def archive(nodes):
 
 
 def test_minimal_is_reproducible(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        PROJECT / "builder.py",
-        "verify-reproducible",
-        "minimal",
-        "--json",
-        "--output",
-        tmp_path,
-    ]
+    verb = ["verify-reproducible", "minimal", "--json", "--output", str(tmp_path)]
     verdict = json.loads(process.run([sys.executable, str(PROJECT / "builder.py"), *verb]).stdout)
     assert verdict["identical"] is True
     assert verdict["differences"] == []
