@@ -47,6 +47,12 @@ def test_a_line_that_is_no_definition(line: bytes) -> None:
         squash.read_pseudo(io.BytesIO(line + PSEUDO))
 
 
+@pytest.mark.parametrize("span", [b"3 1", b"-1 0"])
+def test_data_that_is_not_where_it_should_be(span: bytes) -> None:
+    with pytest.raises(BootproofError, match="has /a at"):
+        squash.read_pseudo(io.BytesIO(PSEUDO.replace(b" 3 0\nbig", b" " + span + b"\nbig")))
+
+
 @given(st.one_of(st.binary(), st.binary().map(lambda data: PSEUDO + data)))
 def test_any_pseudo_file(data: bytes) -> None:
     _ends(lambda: squash.read_pseudo(io.BytesIO(data)))
