@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where Debian's packages come from: the build host's own apt configuration, the recipe's mirror, or `--mirror`."""
+"""Where Debian's packages come from: the build host's own apt configuration, the recipe's mirror, or
+`--mirror`.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +52,16 @@ class Archives:
 
 
 def find(chosen: str | None) -> Archives:
-    """Return the archives of `chosen` (a mirror's address, its security archive beside it) or of this host's apt."""
+    """Return the archives of `chosen` (a mirror's address, its security archive beside it) or of this host's
+    apt.
+    """
     return from_mirror(chosen) if chosen else from_host()
 
 
 def from_mirror(mirror: str) -> Archives:
-    """A mirror carries the main archive; security updates stand beside it under `debian-security` if it has them."""
+    """A mirror carries the main archive; security updates stand beside it under `debian-security` if it has
+    them.
+    """
     if not mirror.startswith(_SCHEMES) or not mirror.isprintable() or " " in mirror:
         raise BootproofError(
             f"{mirror!r} is no address of a mirror", "it begins with http://, https:// or file:///"
@@ -68,7 +74,9 @@ def from_mirror(mirror: str) -> Archives:
 
 
 def with_what_is_there(archives: Archives, suite: str) -> Archives:
-    """Leave out a security archive that does not have `suite`, and warn: the packages then come without security updates."""
+    """Leave out a security archive that does not have `suite`, and warn: the packages then come without
+    security updates.
+    """
     base = archives.bases.get(SECURITY)
     if base is not None and _is_there(f"{base}dists/{suite}-security/InRelease"):
         return archives
@@ -78,7 +86,9 @@ def with_what_is_there(archives: Archives, suite: str) -> Archives:
 
 
 def _is_there(address: str) -> bool:
-    """Return whether a file exists; where nobody answers it counts as there, and apt will tell what is wrong."""
+    """Return whether a file exists; where nobody answers it counts as there, and apt will tell what is
+    wrong.
+    """
     if address.startswith("file:"):
         return local_path(address).is_file()
     import requests
@@ -104,10 +114,12 @@ def from_host() -> Archives:
 
 
 def parse_index_targets(listing: str) -> Archives:
-    """Choose the main and the security archive from lines of `COMPONENT|RELEASE|ORIGIN|ADDRESS`, the first of each kind.
+    """Choose the main and the security archive from lines of `COMPONENT|RELEASE|ORIGIN|ADDRESS`, the first
+    of each kind.
 
-    ORIGIN comes from the archive's release file, so that Debian's own archive is told from other people's repositories
-    wherever it lies; where apt has no lists yet it is empty, and the last part of the address decides.
+    ORIGIN comes from the archive's release file, so that Debian's own archive is told from other people's
+    repositories wherever it lies; where apt has no lists yet it is empty, and the last part of the address
+    decides.
     """
     bases: dict[str, str] = {}
     for line in listing.splitlines():

@@ -14,8 +14,8 @@ from bootproof.build.verity import Verity
 from bootproof.errors import HostError
 
 _MODULES = (
-    "biosdisk", "iso9660", "part_msdos", "part_gpt", "search", "search_fs_file", "normal", "configfile", "linux", "echo", "serial",
-    "terminal", "minicmd", "sleep", "test", "halt", "reboot", "ls", "cat",
+    "biosdisk", "iso9660", "part_msdos", "part_gpt", "search", "search_fs_file", "normal", "configfile",
+    "linux", "echo", "serial", "terminal", "minicmd", "sleep", "test", "halt", "reboot", "ls", "cat",
 )  # fmt: skip
 _FORMAT = "i386-pc-eltorito"
 _TITLES = {"live": "start from the medium", "toram": "copy to memory, then start", "rescue": "rescue shell"}
@@ -69,12 +69,15 @@ def menu(
 def mkimage_command(modules: Path, config: Path, target: Path) -> list[str]:
     """Return the command that makes GRUB's El Torito image; only the modules' folder decides its bytes."""
     return [
-        "grub-mkimage", "-O", _FORMAT, "-d", str(modules), "-p", "/boot/grub", "-c", str(config), "-o", str(target), *_MODULES,
+        "grub-mkimage", "-O", _FORMAT, "-d", str(modules), "-p", "/boot/grub", "-c", str(config),
+        "-o", str(target), *_MODULES,
     ]  # fmt: skip
 
 
 def build_grub(folder: Path, *, deb: Path, config: Path) -> list[str]:
-    """Write `eltorito.img` (for CD and, behind it, disks) and `mbr.img` (boot code of 440 bytes) into `folder`."""
+    """Write `eltorito.img` (for CD and, behind it, disks) and `mbr.img` (boot code of 440 bytes) into
+    `folder`.
+    """
     modules = folder / "i386-pc"
     modules.mkdir()
     with process.running(["dpkg-deb", "--fsys-tarfile", deb], stdout=-1) as child:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Archives in cpio's newc format, as the kernel unpacks them for its initial file system.
 
-Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Everything belongs to root, inode numbers count
-up from 1 and time stamps are 0, so that equal content gives equal bytes.
+Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Everything belongs to root,
+inode numbers count up from 1 and time stamps are 0, so that equal content gives equal bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ _TRAILER = "TRAILER!!!"
 
 @dataclass(frozen=True)
 class Node:
-    """A file of the archive: its type and permissions as in st_mode, its content, and for devices (major, minor)."""
+    """A file of the archive: its type and permissions as in st_mode, its content, and for devices (major,
+    minor).
+    """
 
     mode: int
     data: bytes = b""
@@ -41,7 +43,9 @@ def character_device(major: int, minor: int, permissions: int = 0o600) -> Node:
 
 
 def archive(nodes: Mapping[str, Node]) -> bytes:
-    """Return the archive of `nodes` by path (no leading slash); missing parent folders are added, paths are sorted."""
+    """Return the archive of `nodes` by path (no leading slash); missing parent folders are added, paths are
+    sorted.
+    """
     complete = dict(nodes)
     for path in nodes:
         parts = path.split("/")[:-1]

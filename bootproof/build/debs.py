@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The store of downloaded packages: shared by all builds, every file verified by sha256 before it gets its name.
+"""The store of downloaded packages: shared by all builds, every file verified by sha256 before it gets its
+name.
 
-A file is `SHA256.deb`; a download under way is `SHA256.part` and is resumed by the next attempt. A lock file per package
-keeps two builds from fetching the same one.
+A file is `SHA256.deb`; a download under way is `SHA256.part` and is resumed by the next attempt. A lock file
+per package keeps two builds from fetching the same one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class DebStore:
     def fetch(
         self, packages: Iterable[Package], archives: Archives, proxies: Mapping[str, str]
     ) -> tuple[int, int]:
-        """Download what is not there yet; return (files, bytes) fetched. All packages that are gone are named at once."""
+        """Download what is not there yet; return (files, bytes) fetched. All packages that are gone are
+        named at once.
+        """
         wanted = self.missing(packages)
         size = sum(package.size for package in wanted)
         addresses = [archives.address(package.archive, package.filename) for package in wanted]
@@ -70,8 +73,8 @@ class DebStore:
     ) -> list[bool]:
         """Fetch some packages at a time; the first failure ends it.
 
-        The threads are daemons: Ctrl-C and failures must not wait for a mirror that no longer answers. What they leave is a
-        partial file, as after any other end.
+        The threads are daemons: Ctrl-C and failures must not wait for a mirror that no longer answers. What
+        they leave is a partial file, as after any other end.
         """
         jobs: queue.SimpleQueue[int] = queue.SimpleQueue()
         results: queue.SimpleQueue[tuple[int, bool | Exception]] = queue.SimpleQueue()
@@ -85,7 +88,7 @@ class DebStore:
                     return
                 try:
                     results.put((index, self._fetch_one(packages[index], addresses[index], proxies)))
-                except Exception as error:  # noqa: BLE001 - raised again in the main thread
+                except Exception as error:  # raised again in the main thread
                     results.put((index, error))
 
         for index in range(len(packages)):
@@ -102,7 +105,9 @@ class DebStore:
         return found
 
     def _fetch_one(self, package: Package, address: str, proxies: Mapping[str, str]) -> bool:
-        """Return whether the package is there now. A partial file that turns out to be none of it is fetched anew, once."""
+        """Return whether the package is there now. A partial file that turns out to be none of it is fetched
+        anew, once.
+        """
         part = self.folder / f"{package.sha256}.part"
         with locked(self.folder / f"{package.sha256}.lock"):
             if self.path(package).is_file():

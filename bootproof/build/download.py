@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fetching one file over HTTP: what has arrived before is not fetched again, and no more is taken than was announced."""
+"""Fetching one file over HTTP: what has arrived before is not fetched again, and no more is taken than was
+announced.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
 def fetch(address: str, part: Path, size: int, proxies: Mapping[str, str]) -> bool:
-    """Bring `part` to `size` bytes from `address`, going on where it ends; return whether the server has the file.
+    """Bring `part` to `size` bytes from `address`, going on where it ends; return whether the server has the
+    file.
 
-    Raises `HostError` when the network or the server fails again and again; what has arrived stays in `part`.
+    Raises `HostError` when the network or the server fails again and again; what has arrived stays in
+    `part`.
     """
     for attempt in range(_ATTEMPTS):
         if attempt:

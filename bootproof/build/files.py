@@ -105,9 +105,11 @@ def _beside(path: Path, kind: str) -> Path:
 
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """Yield the name under which a file is made that will be `path`; what is still there afterwards is removed.
+    """Yield the name under which a file is made that will be `path`; what is still there afterwards is
+    removed.
 
-    The name is always the same, so that a killed process leaves at most one such file, and only to the next one.
+    The name is always the same, so that a killed process leaves at most one such file, and only to the next
+    one.
     """
     aside = _beside(path, "new")
     aside.unlink(missing_ok=True)
@@ -119,7 +121,7 @@ def _aside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Turn a full disk, an unwritable folder or a broken disk into an error that says which, and what to do."""
+    """Turn a full disk, an unwritable folder or a broken disk into an error that says what to do."""
     try:
         yield
     except OSError as error:

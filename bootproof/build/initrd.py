@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The initial file system: busybox, the kernel modules that find and open the medium, our init and the IMA policy."""
+"""The initial file system: busybox, the kernel modules that find and open the medium, our init and the IMA
+policy.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,13 @@ from bootproof.errors import HostError
 
 # Freestanding, and the same bytes from the same compiler whatever the folder it stands in
 _COMPILE = (
-    "gcc", "-Os", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie",
-    "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-fno-ident", "-nostdlib", "-static", "-s",
-    "-Wl,--build-id=none", "-Wl,-z,noexecstack",
+    "gcc", "-Os", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-ffreestanding", "-fno-stack-protector",
+    "-fno-pie", "-no-pie", "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-fno-ident",
+    "-nostdlib", "-static", "-s", "-Wl,--build-id=none", "-Wl,-z,noexecstack",
 )  # fmt: skip
 APPLETS = (
-    "sh", "cat", "cp", "dmesg", "echo", "findfs", "losetup", "ls", "lsmod", "mkdir", "modprobe", "mount", "poweroff", "readlink", "reboot",
-    "setsid", "sleep", "switch_root", "umount", "vi",
+    "sh", "cat", "cp", "dmesg", "echo", "findfs", "losetup", "ls", "lsmod", "mkdir", "modprobe", "mount",
+    "poweroff", "readlink", "reboot", "setsid", "sleep", "switch_root", "umount", "vi",
 )  # fmt: skip
 _TABLES = ("modules.dep", "modules.alias")  # what busybox's modprobe reads
 
@@ -39,7 +41,8 @@ def compile_command(source: Path, target: Path) -> list[str]:
 def build(folder: Path, *, sources: Path, policy: str, kernel: Path, busybox: Path) -> list[str]:
     """Write `initrd.img` and `files.json` (its regular files) into `folder`.
 
-    `sources` is the project's initrd folder, `kernel` the kernel step's results, `busybox` the busybox-static package.
+    `sources` is the project's initrd folder, `kernel` the kernel step's results, `busybox` the
+    busybox-static package.
     """
     work = folder / "work"
     work.mkdir()
@@ -67,7 +70,9 @@ def build(folder: Path, *, sources: Path, policy: str, kernel: Path, busybox: Pa
 
 
 def _module_nodes(kernel: Path, record: Mapping[str, Any], work: Path) -> dict[str, cpio.Node]:
-    """Return the modules, unpacked, and depmod's tables of what they need and drive; `work` is a folder for depmod."""
+    """Return the modules, unpacked, and depmod's tables of what they need and drive; `work` is a folder for
+    depmod.
+    """
     home = f"lib/modules/{record['version']}"
     (work / home).mkdir(parents=True)
     with tarfile.open(kernel / "modules.tar") as archive:

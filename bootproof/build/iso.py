@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ISO: with Rock Ridge names, bootable in BIOS mode from CD (El Torito) and, written to them as it is, from sticks and disks.
+"""The ISO: with Rock Ridge names, bootable in BIOS mode from CD (El Torito) and, written to them as it is,
+from sticks and disks.
 
-Sources: ECMA-119, the El Torito specification 1.0, and for the disk's first sector GRUB's boot/i386/pc/boot.S (the number
-of the sector with GRUB's core, 8 bytes at 0x1b0).
+Sources: ECMA-119, the El Torito specification 1.0, and for the disk's first sector GRUB's
+boot/i386/pc/boot.S (the number of the sector with GRUB's core, 8 bytes at 0x1b0).
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ _UNKNOWN = re.compile("[^A-Z0-9_]")
 
 @dataclass(frozen=True)
 class Image:
-    """What goes into an ISO: files by their path on it, El Torito image, boot code for disks, label, time stamp."""
+    """What goes into an ISO: files by their path on it, El Torito image, boot code for disks, label, time
+    stamp.
+    """
 
     files: Mapping[str, Path]
     eltorito: Path
@@ -78,10 +81,12 @@ def write(image: Image, target: Path) -> None:
 
 
 def first_sector(boot_code: bytes, boot_image: int, sectors: int) -> bytes:
-    """Return the 512 bytes that make the ISO a bootable disk: boot code and a partition over the whole image.
+    """Return the 512 bytes that make the ISO a bootable disk: boot code and a partition over the whole
+    image.
 
-    `boot_image` is where the El Torito image begins and `sectors` the size of the ISO, both in sectors of 2048 bytes. GRUB's core
-    follows the first 2048 bytes of the El Torito image; a disk counts in sectors of 512.
+    `boot_image` is where the El Torito image begins and `sectors` the size of the ISO, both in sectors of
+    2048 bytes. GRUB's core follows the first 2048 bytes of the El Torito image; a disk counts in sectors of
+    512.
     """
     sector = bytearray(512)
     sector[:_BOOT_CODE_SIZE] = boot_code[:_BOOT_CODE_SIZE]
@@ -95,7 +100,7 @@ def first_sector(boot_code: bytes, boot_image: int, sectors: int) -> bytes:
 
 
 def _core_on_disk(boot_image: int) -> int:
-    """Return the disk sector (of 512 bytes) with GRUB's core, given the CD sector with the El Torito image."""
+    """Return the disk sector (512 bytes) with GRUB's core, given the CD sector of the El Torito image."""
     return boot_image * 4 + 4
 
 
@@ -105,7 +110,9 @@ def _folders(paths: list[str]) -> list[str]:
 
 
 def _iso_name(path: str, version: str) -> str:
-    """Return the ISO 9660 name: upper case, only characters that the standard knows, one dot in a file's name."""
+    """Return the ISO 9660 name: upper case, only characters that the standard knows, one dot in a file's
+    name.
+    """
     *folders, last = path.upper().split("/")
     stem, _, extension = last.rpartition(".") if version and "." in last else (last, "", "")
     plain = [_UNKNOWN.sub("_", part) for part in (*folders, stem)]

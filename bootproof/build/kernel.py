@@ -26,11 +26,12 @@ Modinfo = Mapping[str, list[str]]
 
 
 def unpack(folder: Path, *, deb: Path, keep: Sequence[str], initrd: Sequence[str]) -> list[str]:
-    """Write `vmlinuz`, `modules.tar` (usr/lib/modules as it goes into the image) and `initrd.json` into `folder`.
+    """Write `vmlinuz`, `modules.tar` (usr/lib/modules as it goes into the image) and `initrd.json` into
+    `folder`.
 
-    `keep` are globs below `kernel/`, `initrd` module names; what they depend on comes along. `initrd.json` has the kernel's
-    `version`, the `files` (below usr/lib/modules) of the initrd's modules, and the names of those to load `always`: drivers of
-    devices wait until their device is there.
+    `keep` are globs below `kernel/`, `initrd` module names; what they depend on comes along. `initrd.json`
+    has the kernel's `version`, the `files` (below usr/lib/modules) of the initrd's modules, and the names of
+    those to load `always`: drivers of devices wait until their device is there.
     """
     work = folder / "work"
     version = _extract(deb, work, folder)
@@ -52,7 +53,9 @@ def unpack(folder: Path, *, deb: Path, keep: Sequence[str], initrd: Sequence[str
 
 
 class Modules:
-    """The modules of one kernel by name (with `_` for `-`), and what they need, read from the modules themselves."""
+    """The modules of one kernel by name (with `_` for `-`), and what they need, read from the modules
+    themselves.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,7 +83,8 @@ class Modules:
                 unmatched.append(glob)
         if unmatched:
             raise BootproofError(
-                f"no module of this kernel matches: {', '.join(unmatched)}", "mend the recipe's kernel.modules"
+                f"no module of this kernel matches: {', '.join(unmatched)}",
+                "mend the recipe's kernel.modules",
             )
         return found
 
@@ -95,7 +99,9 @@ class Modules:
         return [name for name in wanted if name in self.files]
 
     def closure(self, names: Iterable[str], *, soft: bool) -> list[str]:
-        """Return `names` and everything they need, what is needed first; `soft` also follows softdeps that exist."""
+        """Return `names` and everything they need, what is needed first; `soft` also follows softdeps that
+        exist.
+        """
         order: dict[str, None] = {}
 
         def visit(name: str) -> None:
@@ -132,7 +138,7 @@ class Modules:
         return hard, soft
 
     def drives_devices(self, name: str) -> bool:
-        """Return whether a module names devices that it drives, so that it can be loaded when one is there."""
+        """Return whether a module names devices that it drives, to be loaded when one is there."""
         return any(alias.partition(":")[0] in BUSES for alias in self.info(name).get("alias", ()))
 
 
@@ -142,7 +148,9 @@ def _builtin(folder: Path) -> list[Path]:
 
 
 def _pattern(glob: str) -> re.Pattern[str]:
-    """Return what matches the path of a module that `glob` names, with or without suffix, or whose folder it names."""
+    """Return what matches the path of a module that `glob` names, with or without suffix, or whose folder it
+    names.
+    """
     name = fnmatch.translate(f"kernel/{glob.strip('/').removeprefix('kernel/')}").removesuffix(r"\Z")
     return re.compile(rf"{name}(?:\.ko(?:\.xz)?)?(?:/.*)?\Z")
 
@@ -158,7 +166,9 @@ def read_module(path: Path) -> bytes:
 
 
 def modinfo(module: bytes) -> Modinfo:
-    """Return what a module says of itself (NUL-separated `key=value` in its .modinfo section): dependencies and aliases."""
+    """Return what a module says of itself (NUL-separated `key=value` in its .modinfo section): dependencies
+    and aliases.
+    """
     found: dict[str, list[str]] = {}
     for match in re.finditer(rb"\0(depends|softdep|alias)=([^\0]*)", module):
         found.setdefault(match[1].decode(), []).append(match[2].decode())

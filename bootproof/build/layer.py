@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Trees -> layer: tars are joined, cleaned and clamped in one pass into mksquashfs; dm-verity's hash tree follows.
+"""Trees -> layer: tars are joined, cleaned and clamped in one pass into mksquashfs; dm-verity's hash tree
+follows.
 
-The trees are never unpacked on the host: owners and modes stay as they are in the tar, so no root is needed, and memory does not
-grow with the image.
+The trees are never unpacked on the host: owners and modes stay as they are in the tar, so no root is needed,
+and memory does not grow with the image.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ from bootproof.errors import HostError
 # What differs from build to build or belongs to the build host; none of it is needed in the image.
 VOLATILE = (
     "/dev/*", "/proc/*", "/sys/*", "/run/*", "/tmp/*", "/boot/*",  # noqa: S108 - paths in the image
-    "/var/tmp/*", "/var/log/*", "/var/cache/apt/*", "/var/lib/apt/lists/*", "/var/cache/ldconfig/*", "/var/cache/debconf/*-old",  # noqa: S108
+    "/var/tmp/*", "/var/log/*", "/var/cache/apt/*", "/var/lib/apt/lists/*",   # noqa: S108
+    "/var/cache/ldconfig/*", "/var/cache/debconf/*-old",
     "/var/lib/dpkg/*-old", "/var/lib/dpkg/lock*", "/var/lib/dpkg/triggers/Lock", "/etc/*-", "/etc/.pwd.lock",
-    "/etc/apt/sources.list", "/etc/apt/sources.list.d/*", "/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+    "/etc/apt/sources.list", "/etc/apt/sources.list.d/*", "/etc/apt/apt.conf.d/99mmdebstrap",
+    "/etc/dpkg/dpkg.cfg.d/99mmdebstrap",
     "/etc/hostname", "/etc/resolv.conf", "/etc/machine-id", "/var/lib/dbus/machine-id",
 )  # fmt: skip
 # Where initrd/init and systemd mount something; /usr is read-only, so these must be there
 MOUNT_POINTS = (
-    "/dev", "/etc", "/home", "/mnt", "/media", "/opt", "/proc", "/root", "/run", "/srv", "/sys", "/tmp", "/usr/local", "/var", "/var/tmp",  # noqa: S108
+    "/dev", "/etc", "/home", "/mnt", "/media", "/opt", "/proc", "/root", "/run", "/srv", "/sys",
+    "/tmp", "/usr/local", "/var", "/var/tmp",  # noqa: S108
 )  # fmt: skip
 _FOLDER_MODES = {"/root": 0o700, "/tmp": 0o1777, "/var/tmp": 0o1777}  # noqa: S108
 
@@ -50,7 +54,8 @@ def mksquashfs_command(image: Path, *, compression: str, level: int | None) -> l
     """Return the command that reads a tar from standard input and writes `image`."""
     strength = ["-Xcompression-level", str(level)] if level is not None else []
     return [
-        "mksquashfs", "-", str(image), "-tar", "-noappend", "-no-xattrs", "-no-exports", "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-quiet", "-no-progress",
+        "mksquashfs", "-", str(image), "-tar", "-noappend", "-no-xattrs", "-no-exports",
+        "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-quiet", "-no-progress",
         "-comp", compression, *strength,
     ]  # fmt: skip
 
@@ -88,7 +93,8 @@ def build(
 def join(trees: Sequence[Path], target: IO[bytes], *, exclude: Sequence[str], epoch: int) -> list[Entry]:
     """Write the trees as one tar to `target`, later ones over earlier ones; return the regular files.
 
-    Directories stay what the first tree made them; a file that two trees have is an error: one of them would be lost.
+    Directories stay what the first tree made them; a file that two trees have is an error: one of them would
+    be lost.
     """
     left_out = Exclusion(exclude)
     files: dict[str, Entry] = {}
@@ -110,7 +116,9 @@ def join(trees: Sequence[Path], target: IO[bytes], *, exclude: Sequence[str], ep
                     f"{path} is a hard link to {member.linkname}, which is left out or no regular file",
                     "mend packages.exclude_paths",
                 )
-            _add(out, path, member, content, epoch, files)
+            entry = _add(out, _clamped(path, member, epoch), content, files.get(_absolute(member.linkname)))
+            if entry is not None:
+                files[path] = entry
         for path in (path for path in MOUNT_POINTS if path not in seen):
             folder = tarfile.TarInfo(f".{path}")
             folder.type, folder.mode, folder.mtime = tarfile.DIRTYPE, _FOLDER_MODES.get(path, 0o755), epoch
@@ -125,29 +133,28 @@ def _members(trees: Iterable[Path]) -> Iterator[tuple[str, tarfile.TarInfo, Bina
                 yield _absolute(member.name), member, archive.extractfile(member) if member.isreg() else None  # type: ignore[misc]
 
 
-def _add(
-    out: tarfile.TarFile,
-    path: str,
-    member: tarfile.TarInfo,
-    content: BinaryIO | None,
-    epoch: int,
-    files: dict[str, Entry],
-) -> None:
+def _clamped(path: str, member: tarfile.TarInfo, epoch: int) -> tarfile.TarInfo:
+    """Return a member as it goes into the layer: what decides its bytes and nothing else."""
     info = tarfile.TarInfo("." + path)
-    info.type = tarfile.REGTYPE if content else member.type
+    info.type = tarfile.REGTYPE if member.isreg() else member.type
     info.mode, info.uid, info.gid = member.mode, member.uid, member.gid
-    info.linkname, info.size = member.linkname, member.size if content else 0
+    info.linkname, info.size = member.linkname, member.size if member.isreg() else 0
     info.devmajor, info.devminor = member.devmajor, member.devminor
     info.mtime = min(int(member.mtime), epoch)
+    return info
+
+
+def _add(
+    out: tarfile.TarFile, info: tarfile.TarInfo, content: BinaryIO | None, original: Entry | None
+) -> Entry | None:
+    """Add a member and return its entry if it is a file; a hard link is what its `original` is."""
+    path = info.name.removeprefix(".")
     if content is None:
         out.addfile(info)
-        if member.islnk():
-            original = files[_absolute(member.linkname)]
-            files[path] = Entry(path, original.size, original.sha256)
-        return
+        return Entry(path, original.size, original.sha256) if original and info.islnk() else None
     hashing = _Hashing(content)
     out.addfile(info, hashing)  # type: ignore[arg-type]
-    files[path] = Entry(path, member.size, hashing.digest.hexdigest())
+    return Entry(path, info.size, hashing.digest.hexdigest())
 
 
 class _Hashing:
@@ -199,7 +206,7 @@ def _translate_piece(piece: re.Match[str]) -> str:
 
 
 def _valid(expression: str) -> str:
-    """Return the expression, or for a range that runs backwards one that, like the range, matches nothing."""
+    """Return the expression; for a range that runs backwards one that matches nothing, as the range."""
     try:
         re.compile(expression)
     except re.error:

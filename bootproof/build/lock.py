@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lock: every package of an image by name, version and sha256, so that the image can be made again.
 
-No mirror is named in it: `archive` says which archive a path belongs to ("debian" or "debian-security"), and the
-build host knows where it gets those from.
+No mirror is named in it: `archive` says which archive a path belongs to ("debian" or "debian-security"), and
+the build host knows where it gets those from.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ class Package:
 
 @dataclass(frozen=True)
 class Lock:
-    """The packages of an image by what they are used for, and the epoch (seconds) that all its time stamps get.
+    """The packages of an image by what they are used for, and the epoch (seconds) that all its time stamps
+    get.
 
-    `inputs` is the digest of the recipe settings that were resolved: another value means that the lock is out of date.
+    `inputs` is the digest of the recipe settings that were resolved: another value means that the lock is
+    out of date.
     """
 
     suite: str
@@ -121,31 +123,34 @@ def parse(raw: bytes) -> Lock:
         body = json.loads(raw)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if not isinstance(body, dict) or body.get("format") != _FORMAT:
-        raise ValueError(f"it does not have lock format {_FORMAT}")
+    _require(
+        isinstance(body, dict) and body.get("format") == _FORMAT, f"it does not have lock format {_FORMAT}"
+    )
     epoch, suite, inputs = body.get("epoch"), body.get("suite"), body.get("inputs")
-    if type(epoch) is not int or not 0 <= epoch <= _MAX_EPOCH:
-        raise ValueError("epoch is not a number of seconds")
-    if not isinstance(suite, str) or not re.fullmatch(r"[a-z]+", suite):
-        raise ValueError("suite is not the name of a suite")
-    if not isinstance(inputs, str):
-        raise ValueError("inputs is not a digest")
+    _require(type(epoch) is int and 0 <= epoch <= _MAX_EPOCH, "epoch is not a number of seconds")
+    _require(_is_text(suite, r"[a-z]+"), "suite is not the name of a suite")
+    _require(_is_text(inputs, r"\w+"), "inputs is not a digest")
     groups = {group: _packages(group, body.get(group)) for group in GROUPS}
     return Lock(suite, inputs, epoch, **groups)
 
 
 def _packages(group: str, rows: Any) -> tuple[Package, ...]:
-    if not isinstance(rows, list) or not rows:
-        raise ValueError(f"{group} is not a list of packages")
+    _require(isinstance(rows, list) and rows, f"{group} is not a list of packages")
     return tuple(_package(f"{group}[{index}]", row) for index, row in enumerate(rows))
 
 
 def _package(where: str, row: Any) -> Package:
-    if not isinstance(row, dict) or row.keys() != {*_RULES, "size"}:
-        raise ValueError(f"{where} is not a package")
+    _require(isinstance(row, dict) and row.keys() == {*_RULES, "size"}, f"{where} is not a package")
     for key, rule in _RULES.items():
-        if not isinstance(row[key], str) or not re.fullmatch(rule, row[key]):
-            raise ValueError(f"{where}.{key} is not valid")
-    if type(row["size"]) is not int or row["size"] <= 0:
-        raise ValueError(f"{where}.size is not a number of bytes")
+        _require(_is_text(row[key], rule), f"{where}.{key} is not valid")
+    _require(type(row["size"]) is int and row["size"] > 0, f"{where}.size is not a number of bytes")
     return Package(**row)
+
+
+def _is_text(value: Any, rule: str) -> bool:
+    return isinstance(value, str) and re.fullmatch(rule, value) is not None
+
+
+def _require(right: object, fault: str) -> None:
+    if not right:
+        raise ValueError(fault)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an image consists of: manifest.json (every file by its digest) and buildinfo.json (what it was made with)."""
+"""What an image consists of: manifest.json (every file by its digest) and buildinfo.json (what it was made
+with).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ _TOOLS = {
 def describe(
     recipe: Recipe, line: CommandLine, content: Mapping[str, Path], listed: Mapping[str, Path]
 ) -> dict[str, Any]:
-    """Return the manifest: files of the ISO, and of each part (layers, initrd) every regular file with its sha256.
+    """Return the manifest: files of the ISO, and of each part (layers, initrd) every regular file with its
+    sha256.
 
     `content` are the ISO's files by path, `listed` the lists of the parts' files.
     """

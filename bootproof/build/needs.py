@@ -12,7 +12,8 @@ from bootproof.build.settings import Settings, work_folder
 from bootproof.errors import HostError
 from bootproof.host import tools
 
-# Bytes on the disk per byte of packages, from images built, rounded up: a tree unpacks to 4.5 times its packages
+# Bytes on the disk per byte of packages, from images built, rounded up: a tree unpacks to 4.5 times its
+# packages
 _TREE, _LAYER_AND_ISO, _KERNEL, _UNPACKED_AND_TAR = 5, 3, 2, 10
 _ONLY_WITHOUT_ROOT = ("unshare", "newuidmap")
 

@@ -12,8 +12,8 @@ from bootproof.build import lock as locks
 from bootproof.build.debs import DebStore
 from bootproof.build.files import disk_errors, locked, place, write_atomically
 from bootproof.build.lock import Lock, Wanted
-from bootproof.build.plan import Plan
 from bootproof.build.needs import require_room
+from bootproof.build.plan import Plan
 from bootproof.build.settings import Settings
 from bootproof.build.steps import Store, checked
 from bootproof.errors import BootproofError
@@ -63,7 +63,8 @@ class Builder:
         epoch = self.settings.epoch if self.settings.epoch is not None else lock.epoch
         return Plan(self.recipe, lock, epoch, self.settings.project, self.debs, self.folder)
 
-    # -- packages ---------------------------------------------------------------------------------------------------
+    # -- packages
+    # ---------------------------------------------------------------------------------------------------
 
     @property
     def wanted(self) -> Wanted:
@@ -79,7 +80,7 @@ class Builder:
                 return lock
             if self.settings.locked:
                 raise BootproofError(
-                    f"{path} was made for other packages, suite or kernel than recipe {self.recipe.name} has now",
+                    f"{path} was made for other packages, suite or kernel than {self.recipe.name} has now",
                     "build without --locked to make a new lock",
                 )
         lock = self._resolve()
@@ -102,7 +103,9 @@ class Builder:
         return self.settings.mirror or self.recipe.mirror
 
     def _fetch(self, plan: Plan) -> None:
-        """Download what is missing, if there is a step that will need it, and make sure that there is room for its work."""
+        """Download what is missing, if there is a step that will need it, and make sure that there is room
+        for its work.
+        """
         if all(self.store.has(step) for step in (plan.tree, plan.kernel, plan.grub, plan.initrd)):
             return
         require_room(plan.lock, self.settings.output, with_tree=not self.store.has(plan.tree))
@@ -115,7 +118,8 @@ class Builder:
                 )
                 line.note(f"{count} packages, {size / 1e6:.0f} MB")
 
-    # -- results ----------------------------------------------------------------------------------------------------
+    # -- results
+    # ----------------------------------------------------------------------------------------------------
 
     def _publish(self, plan: Plan, made: Path) -> None:
         """Give the results their names in the image's folder; what is there already is left alone."""
@@ -138,7 +142,9 @@ class Builder:
 
 @dataclass(frozen=True)
 class _State:
-    """What an image's folder holds: the step ids it was made by, and size and time (ns) of each result as it was published."""
+    """What an image's folder holds: the step ids it was made by, and size and time (ns) of each result as it
+    was published.
+    """
 
     steps: dict[str, str]
     stamps: dict[str, list[int]]
@@ -153,7 +159,9 @@ def _stamps(results: tuple[Path, ...]) -> dict[str, list[int]]:
 
 
 def _read_state(folder: Path) -> _State:
-    """Return the state of the image in `folder`; an empty one if there is no image, or not a readable record of it."""
+    """Return the state of the image in `folder`; an empty one if there is no image, or not a readable record
+    of it.
+    """
     try:
         state = json.loads((folder / _STATE).read_text())
         return _State({str(name): str(value) for name, value in state["steps"].items()}, state["stamps"])

@@ -27,7 +27,9 @@ _INIT = {"systemd": "/sbin/init", "serial": "/usr/local/sbin/serial-init"}
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of one image. `epoch` is its time stamp, `logs` the folder for the output of a step that fails."""
+    """The steps of one image. `epoch` is its time stamp, `logs` the folder for the output of a step that
+    fails.
+    """
 
     recipe: Recipe
     lock: Lock
@@ -59,8 +61,8 @@ class Plan:
     def kernel(self) -> Step:
         chosen, package = self.recipe.kernel, self.lock.kernel[0]
         inputs = {
-            "package": package.sha256, "modules": list(chosen.modules), "initrd": list(chosen.initrd_modules),
-            "tools": toolchain.versions("kmod"),
+            "package": package.sha256, "modules": list(chosen.modules),
+            "initrd": list(chosen.initrd_modules), "tools": toolchain.versions("kmod"),
         }  # fmt: skip
 
         def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
@@ -84,8 +86,8 @@ class Plan:
     def _layer(self, name: str, title: str, parts: Mapping[str, Step], exclude: Iterable[str]) -> Step:
         squash, left_out = self.recipe.layers, list(exclude)
         inputs = {
-            "exclude": left_out, "compression": squash.compression, "level": squash.level, "epoch": self.epoch,
-            "tools": toolchain.versions("squashfs-tools"),
+            "exclude": left_out, "compression": squash.compression, "level": squash.level,
+            "epoch": self.epoch, "tools": toolchain.versions("squashfs-tools"),
         }  # fmt: skip
 
         def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
@@ -100,7 +102,8 @@ class Plan:
     def _product_tree(self) -> Step:
         values = {
             "name": self.recipe.name, "description": self.recipe.description, "suite": self.recipe.suite,
-            "version": __version__, "ima_policy": self.recipe.ima.policy, "blacklist": self.recipe.kernel.blacklist,
+            "version": __version__, "ima_policy": self.recipe.ima.policy,
+            "blacklist": self.recipe.kernel.blacklist,
         }  # fmt: skip
         code, overlays = self.project / "bootproof", self.project / "overlays"
         files = product.collect(code, overlays, self.recipe.overlays, values)
@@ -136,7 +139,8 @@ class Plan:
     def grub(self) -> Step:
         package, config = self.lock.boot[0], self.project / "grub" / "early.cfg"
         inputs = {
-            "package": package.sha256, "config": sha256_of(config), "tools": toolchain.versions("grub-common"),
+            "package": package.sha256, "config": sha256_of(config),
+            "tools": toolchain.versions("grub-common"),
         }  # fmt: skip
 
         def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
@@ -145,7 +149,9 @@ class Plan:
         return Step("grub", "boot loader", inputs, work, code=("boot",))
 
     def iso(self, base: Path, own: Path) -> Step:
-        """Return the last step; the root hashes of the finished layers `base` and `own` are part of what decides it."""
+        """Return the last step; the root hashes of the finished layers `base` and `own` are part of what
+        decides it.
+        """
         line = self._command_line(base, own)
         menu = self._menu(line)
 
@@ -173,8 +179,8 @@ class Plan:
 
         inputs = {"menu": menu, "epoch": self.epoch, "tools": toolchain.python_versions("pycdlib")}
         needs = {
-            "base": self.base_layer, "product": self.product_layer, "kernel": self.kernel, "initrd": self.initrd,
-            "grub": self.grub,
+            "base": self.base_layer, "product": self.product_layer, "kernel": self.kernel,
+            "initrd": self.initrd, "grub": self.grub,
         }  # fmt: skip
         return Step("iso", "ISO", inputs, work, code=("iso", "manifest"), needs=needs)
 
@@ -185,7 +191,8 @@ class Plan:
         name = self.recipe.name.upper().replace("-", "_")[:_LABEL_NAME]
         return boot.CommandLine(
             label=f"BOOTPROOF_{name}_{hashes[:8].upper()}", base=opened[0], product=opened[1],
-            init=_INIT[self.recipe.init], ima_hash=self.recipe.ima.hash, words=self.recipe.kernel.command_line,
+            init=_INIT[self.recipe.init], ima_hash=self.recipe.ima.hash,
+            words=self.recipe.kernel.command_line,
         )  # fmt: skip
 
     def _menu(self, line: boot.CommandLine) -> str:

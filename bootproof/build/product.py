@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The product tree: our own code and the recipe's overlays, as one tar.
 
-`/usr` of the running system is the base layer itself, so an overlay may put files into /usr/local, /opt, /etc, /var, /home, /root
-and /srv, and nowhere else.
+`/usr` of the running system is the base layer itself, so an overlay may put files into /usr/local, /opt,
+/etc, /var, /home, /root and /srv, and nowhere else.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class File:
 def collect(
     package: Path, overlays: Path, names: Sequence[str], values: Mapping[str, Any]
 ) -> dict[str, File]:
-    """Return the product's files by path (no leading slash); a later overlay replaces files of an earlier one.
+    """Return the product's files by path (no leading slash); a later overlay replaces files of an earlier
+    one.
 
     All files that an overlay cannot have are reported at once.
     """

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A local package repository that holds exactly the locked packages, so that nothing else can get into the image."""
+"""A local package repository that holds exactly the locked packages, so that nothing else can get into the
+image.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def write(folder: Path, packages: Iterable[Package], store: DebStore, lock: Lock
 
 def _release(index: bytes, lock: Lock) -> str:
     return (
-        f"Suite: {lock.suite}\nCodename: {lock.suite}\nArchitectures: amd64\nDate: {formatdate(lock.epoch, usegmt=True)}\n"
+        f"Suite: {lock.suite}\nCodename: {lock.suite}\nArchitectures: amd64\n"
+        f"Date: {formatdate(lock.epoch, usegmt=True)}\n"
         f"SHA256:\n {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n"
     )
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recipe -> lock: which packages, in which versions. apt decides, with a private configuration and Debian's keys.
+"""Recipe -> lock: which packages, in which versions. apt decides, with a private configuration and Debian's
+keys.
 
-apt verifies the signed release files and the package lists; the sha256 sums in the lock come from those lists.
+apt verifies the signed release files and the package lists; the sha256 sums in the lock come from those
+lists.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ def resolve(wanted: Wanted, archives: Archives, folder: Path) -> Lock:
 
 
 def root_request(wanted: Wanted) -> list[str]:
-    """Return what apt is asked to install: apt patterns, package names, and names with `-` that must stay out."""
+    """Return what apt is asked to install: apt patterns, package names, and names with `-` that must stay
+    out.
+    """
     base = list(_MINBASE) if wanted.variant == "minbase" else []
     extra = list(_BOOKWORM_EXTRA) if wanted.suite == "bookworm" and base else []
     return base + extra + list(wanted.install)
@@ -93,8 +97,8 @@ class PrivateApt:
             reason = lines[0][2:].strip() if lines else "apt-get update failed"
             raise HostError(
                 f"the package lists cannot be fetched: {reason}",
-                "check the network and the mirror (--mirror, the recipe's `mirror`, or this machine's apt configuration); "
-                "with a lock and cached packages, --locked needs no lists",
+                "check the network and the mirror (--mirror, the recipe's `mirror`, or this machine's apt "
+                "configuration); with a lock and cached packages, --locked needs no lists",
             )
 
     def closure(self, request: Sequence[str]) -> list[str]:
@@ -153,7 +157,9 @@ class PrivateApt:
         return {match["file"].split("_", 1)[0]: match["address"] for match in found}
 
     def newest_release(self) -> int:
-        """Return the date of the newest release file, in seconds: the moment this set of packages became known."""
+        """Return the date of the newest release file, in seconds: the moment this set of packages became
+        known.
+        """
         dates = []
         for path in (self.folder / "lists").glob("*Release"):
             match = re.search(r"^Date: (.*)$", path.read_text(errors="replace"), re.MULTILINE)

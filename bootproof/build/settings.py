@@ -27,7 +27,8 @@ def work_folder() -> Path:
 class Settings:
     """The folders of a build, and how strictly the lock is taken.
 
-    `locked`: the lock must be there and fit the recipe. `update`: make a new lock. `epoch`: instead of the lock's own.
+    `locked`: the lock must be there and fit the recipe. `update`: make a new lock. `epoch`: instead of the
+    lock's own.
     """
 
     output: Path

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Content-addressed steps: a step's id is the sha256 of everything that decides its result.
 
-A step with a known id is not run again. Its result is a folder `STORE/NAME/ID/`, made under another name, synced and
-renamed into place, so a killed build leaves nothing that a later one would take for a result. `step.json` beside
-the results tells the inputs (to say on a miss which of them changed) and the sha256 of each result (checked before use).
+A step with a known id is not run again. Its result is a folder `STORE/NAME/ID/`, made under another name,
+synced and renamed into place, so a killed build leaves nothing that a later one would take for a result.
+`step.json` beside the results tells the inputs (to say on a miss which of them changed) and the sha256 of
+each result (checked before use).
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ Work = Callable[[Path, Mapping[str, Path]], Iterable[str]]
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of work: what it is called, what decides its result, and the function that fills a folder with it.
+    """A piece of work: what it is called, what decides its result, and the function that fills a folder with
+    it.
 
-    `needs` are the steps whose results it reads; their ids are inputs of this one. `work` gets the folder to fill and the
-    folders of those results by the same names, and returns notes for the step's line. `code` names the modules of this package that do the
-    work: a change of their source is a change of the step.
+    `needs` are the steps whose results it reads; their ids are inputs of this one. `work` gets the folder to
+    fill and the folders of those results by the same names, and returns notes for the step's line. `code`
+    names the modules of this package that do the work: a change of their source is a change of the step.
     """
 
     name: str
@@ -134,7 +136,9 @@ class Store:
         return f"changed: {', '.join(names[:3])}{more}" if names else ""
 
     def prune(self, referenced: Iterable[str]) -> None:
-        """Remove old results that no image refers to, but for the most recent of each kind, and what killed builds left."""
+        """Remove old results that no image refers to, but for the most recent of each kind, and what killed
+        builds left.
+        """
         wanted = set(referenced) | set(self.used.values())
         for kind in (entry for entry in self.folder.iterdir() if entry.is_dir()):
             for path in {*kind.glob(".*.partial"), *kind.glob(".*.lock")}:
@@ -147,7 +151,9 @@ class Store:
 
 
 def _age(path: Path) -> float:
-    """Return how long ago a result was last used, in seconds; one that another build has just removed is the oldest."""
+    """Return how long ago a result was last used, in seconds; one that another build has just removed is the
+    oldest.
+    """
     try:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:

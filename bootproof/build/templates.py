@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text files with jinja2 in them: a name that is not known is an error, and lines with only a statement leave nothing."""
+"""Text files with jinja2 in them: a name that is not known is an error, and lines with only a statement
+leave nothing.
+"""
 
 from __future__ import annotations
 

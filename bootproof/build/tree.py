@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lock -> root tree, as one tar made by mmdebstrap from a repository that holds exactly the locked packages."""
+"""Lock -> root tree: one tar, made by mmdebstrap from a repository of exactly the locked packages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ _SUBUID_FILES = (Path("/etc/subuid"), Path("/etc/subgid"))
 def mmdebstrap_command(
     *, suite: str, variant: str, install: Sequence[str], repo: Path, target: Path, root: bool
 ) -> list[str]:
-    """Return the command that makes `target` (a tar) from the packages in `repo`; without root in a user namespace."""
+    """Return the command that makes `target` (a tar) from the packages in `repo`; without root in a user
+    namespace.
+    """
     merge = [f"--hook-dir={_HOOKS}/merged-usr"] if suite == "bookworm" else []
     include = [f"--include={','.join(install)}"] if install else []
     return [
@@ -100,7 +102,8 @@ def _user_name() -> str:
 def _workplace() -> Iterator[Path]:
     """Yield a folder that mmdebstrap's inner user may enter; those of killed builds are swept away first.
 
-    It lies outside our own folders because in a user namespace root is another user, who cannot pass a private home.
+    It lies outside our own folders because in a user namespace root is another user, who cannot pass a
+    private home.
     """
     parent = work_folder()
     with locked(parent / f".{_PREFIX}{os.getuid()}.lock"):  # nobody sweeps a folder that is not locked yet

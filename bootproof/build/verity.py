@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """dm-verity hash trees, as the kernel and veritysetup(8) make them (hash type 1, no salt, no superblock).
 
-The data is cut into blocks of 4096 bytes; each level of the tree is the sha256 sums of the level below, 128 to a block,
-the last block filled with zeros. Levels are stored from the root's children downwards, behind the data. Source: the kernel's
-Documentation/admin-guide/device-mapper/verity.rst, section "On-disk format".
+The data is cut into blocks of 4096 bytes; each level of the tree is the sha256 sums of the level below, 128
+to a block, the last block filled with zeros. Levels are stored from the root's children downwards, behind
+the data. Source: the kernel's Documentation/admin-guide/device-mapper/verity.rst, section "On-disk format".
 """
 
 from __future__ import annotations

@@ -30,7 +30,9 @@ _VERBS = {
 
 
 def application(words: Sequence[str]) -> typer.Typer:
-    """Return the typer application with every verb, or, to start faster, only with the one that `words` begin with."""
+    """Return the typer application with every verb, or, to start faster, only with the one that `words`
+    begin with.
+    """
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_bootproof)
     for verb in words[:1] if words and words[0] in _VERBS else _VERBS:

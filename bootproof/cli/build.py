@@ -31,6 +31,7 @@ def source_date_epoch() -> int | None:
 
 
 def build(
+    *,
     recipe: str = typer.Argument(..., help="a recipe's name, or the path of a recipe file"),
     output: Path = typer.Option(
         PROJECT / "out", "--output", help="folder of the images", show_default="out"

@@ -13,7 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Mirror:
-    """Files by path; `requests` are (path, Range header). `cut`: how many bytes of an answer's body arrive, one number an answer."""
+    """Files by path; `requests` are (path, Range header). `cut`: how many bytes of an answer's body arrive,
+    one number an answer.
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)

@@ -29,8 +29,12 @@ def real_deb(folder: Path, name: str, files: dict[str, bytes]) -> Path:
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_bytes(data)
     (tree / "DEBIAN").mkdir(parents=True)
-    control = f"Package: {name}\nVersion: 1.0-1\nArchitecture: amd64\nMaintainer: nobody <n@example.org>\nDescription: x\n more\n"
-    (tree / "DEBIAN" / "control").write_text(control)
+    fields = {
+        "Package": name, "Version": "1.0-1", "Architecture": "amd64", "Maintainer": "nobody <n@example.org>",
+        "Description": "x",
+    }  # fmt: skip
+    text = "".join(f"{field}: {value}\n" for field, value in fields.items())
+    (tree / "DEBIAN" / "control").write_text(text)
     target = folder / f"{name}.deb"
     process.run(["dpkg-deb", "--root-owner-group", "-Zxz", "--build", tree, target])
     return target

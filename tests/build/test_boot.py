@@ -67,7 +67,8 @@ def test_a_broken_menu_template_is_named(tmp_path: Path) -> None:
 def test_the_command_for_grubs_image() -> None:
     command = boot.mkimage_command(Path("mods"), Path("early.cfg"), Path("out.img"))
     assert command[:11] == [
-        "grub-mkimage", "-O", "i386-pc-eltorito", "-d", "mods", "-p", "/boot/grub", "-c", "early.cfg", "-o", "out.img",
+        "grub-mkimage", "-O", "i386-pc-eltorito", "-d", "mods", "-p", "/boot/grub", "-c", "early.cfg",
+        "-o", "out.img",
     ]  # fmt: skip
     assert {"iso9660", "biosdisk", "linux", "search"} <= set(command[11:])
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The initial file system's archive, read back by a reader of our own and by bsdtar or cpio where there is one."""
+"""The initial file system's archive, read back by a reader of our own and by bsdtar or cpio where there is
+one.
+"""
 
 from __future__ import annotations
 

@@ -99,7 +99,8 @@ def test_a_package_that_is_no_kernel(tmp_path: Path) -> None:
 def test_a_small_kernel_package(tmp_path: Path) -> None:
     home = "lib/modules/6.1-x/kernel/drivers/net"
     deb = real_deb(tmp_path, "linux", {
-        "boot/vmlinuz-6.1-x": b"kernel", f"{home}/a.ko": module("b"), f"{home}/b.ko": module(), f"{home}/c.ko": module(),
+        "boot/vmlinuz-6.1-x": b"kernel", f"{home}/a.ko": module("b"), f"{home}/b.ko": module(),
+        f"{home}/c.ko": module(),
         "lib/modules/6.1-x/modules.order": b"", "lib/modules/6.1-x/modules.builtin": b"",
     })  # fmt: skip
     out = tmp_path / "out"

@@ -15,6 +15,7 @@ from bootproof import recipe as recipes
 from bootproof.build import manifest, needs, toolchain
 from bootproof.build.boot import CommandLine
 from bootproof.build.debs import DebStore
+from bootproof.build.files import sha256_of
 from bootproof.build.plan import Plan
 from bootproof.build.settings import Settings
 from bootproof.build.steps import Step
@@ -50,7 +51,7 @@ def layers(folder: Path, root: str = "ab" * 32) -> tuple[Path, Path]:
         place = folder / name / root[:8]
         place.mkdir(parents=True, exist_ok=True)
         Verity(3, root).save(place / "verity.json")
-        digest = manifest.sha256_of(place / "verity.json")
+        digest = sha256_of(place / "verity.json")
         (place / "step.json").write_text(json.dumps({"results": {"verity.json": digest}}))
         found.append(place)
     return found[0], found[1]
@@ -184,7 +185,7 @@ def test_the_manifest_lists_every_file(tmp_path: Path, demo: Recipe) -> None:
         demo, line, {"/live/vmlinuz": tmp_path / "kernel"}, {"base": tmp_path / "files.json"}
     )
     assert json.loads(json.dumps(found)) == found
-    assert found["iso"] == {"/live/vmlinuz": manifest.sha256_of(tmp_path / "kernel")}
+    assert found["iso"] == {"/live/vmlinuz": sha256_of(tmp_path / "kernel")}
     assert found["files"]["base"][0]["path"] == "/x"
     assert list(found["command_lines"]) == list(demo.menu.entries)
     assert found["layers"]["product"] == {"blocks": 2, "root_hash": "cd"}

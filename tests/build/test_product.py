@@ -149,7 +149,8 @@ def test_the_tar_is_the_same_whatever_the_order_and_belongs_to_root(tmp_path: Pa
 
 def test_the_real_overlays_and_code_go_in() -> None:
     values = {
-        "name": "x", "description": "x", "suite": "trixie", "version": "1", "ima_policy": "exec", "blacklist": ("kvm",),
+        "name": "x", "description": "x", "suite": "trixie", "version": "1", "ima_policy": "exec",
+        "blacklist": ("kvm",),
     }  # fmt: skip
     names = sorted(path.name for path in (PROJECT / "overlays").iterdir() if path.is_dir())
     found = product.collect(PACKAGE, PROJECT / "overlays", names, values)
@@ -169,7 +170,9 @@ def installed() -> dict[str, Path]:
 
 
 def imports(path: Path, name: str) -> set[str]:
-    """Return the modules that a file imports anywhere, inside functions too; not those for type checkers only."""
+    """Return the modules that a file imports anywhere, inside functions too; not those for type checkers
+    only.
+    """
     found: set[str] = set()
     skipped: set[ast.AST] = set()
     for node in ast.walk(ast.parse(path.read_text())):

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
 
 from bootproof.build import resolve
-from bootproof.build.archives import Archives
 from bootproof.build.lock import Wanted
 from bootproof.build.resolve import PrivateApt
 from bootproof.errors import BootproofError, HostError
@@ -67,15 +65,3 @@ def test_the_newest_release_file_gives_the_epoch(tmp_path: Path) -> None:
 def test_release_files_without_a_date(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="have no dates"):
         PrivateApt(tmp_path).newest_release()
-
-
-def test_a_mirror_that_refuses(tmp_path: Path) -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        sources = Archives({"debian": f"http://127.0.0.1:{reserved.getsockname()[1]}/debian/"}).sources(
-            "trixie"
-        )
-        apt = PrivateApt(tmp_path)
-        with pytest.raises(HostError, match="the package lists cannot be fetched") as caught:
-            apt.update(sources)
-    assert "--mirror" in caught.value.hint and "\n" not in str(caught.value)

@@ -21,7 +21,7 @@ needs_veritysetup = pytest.mark.skipif(
     shutil.which("veritysetup", path=process.environment()["PATH"]) is None,
     reason="cryptsetup-bin is not installed",
 )
-OPTIONS = [
+OPTIONS: list[str] = [
     "--no-superblock",
     "--salt=-",
     "--hash=sha256",
@@ -63,7 +63,7 @@ def test_the_tree_is_the_one_that_veritysetup_makes(tmp_path: Path, blocks: int)
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     ours = image(tmp_path / "ours", 300 * BLOCK)
     made = verity.append(ours)
-    verify = [
+    verify: list[str | Path] = [
         "veritysetup",
         "verify",
         ours,
