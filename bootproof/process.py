@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one door through which Bootproof starts other programs.
 
-Arguments are lists, standard input is closed unless given, the environment is small and in the C.UTF-8 locale,
-and a failure prints the command ready to paste into a shell.
+Arguments are lists, standard input is closed unless given, the environment is small and in the C.UTF-8
+locale, and a failure prints the command ready to paste into a shell.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _KEPT = (
     "XDG_RUNTIME_DIR",
 )
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 _TAIL_LINES = 12
 
 
@@ -53,7 +54,7 @@ def paste(argv: Sequence[str | os.PathLike[str]]) -> str:
 
 def _die_with_parent() -> None:
     """Ask the kernel to end this child when its parent is gone, so that no process is left behind."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def spawn(
@@ -71,7 +72,8 @@ def spawn(
     try:
         return subprocess.Popen(
             words, env=environment(env), cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr,
-            pass_fds=tuple(pass_fds), preexec_fn=_die_with_parent,
+            pass_fds=tuple(pass_fds),
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call
         )  # fmt: skip
     except FileNotFoundError:
         raise HostError(
@@ -82,7 +84,7 @@ def spawn(
 def failure(
     argv: Sequence[str | os.PathLike[str]], status: int, output: str, log: Path | None = None
 ) -> HostError:
-    """Return the error for a program that ended with `status`: last lines of its output, and the command itself."""
+    """Return the error for a program that ended with `status`: its last lines, and the command itself."""
     tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-_TAIL_LINES:])
     how = f"ended with status {status}" if status >= 0 else f"was ended by {signal.Signals(-status).name}"
     where = f"; all of it: {log}" if log else ""
@@ -100,7 +102,7 @@ def run(
     check: bool = True,
     grace: float = 5.0,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end and return its status and output (bytes; both go to the end of `log` as well).
+    """Run a program to its end and return its status and output (bytes; appended to `log` as well).
 
     A non-zero status is a `HostError` unless `check` is false.
     """

@@ -26,7 +26,8 @@ def config_command(suite: str, mirror: archives.Archives) -> list[str]:
     return [
         "lb", "config", "noauto",
         f"--distribution={suite}", "--archive-areas=main", "--apt-recommends=false",
-        "--linux-packages=linux-image", "--linux-flavours=amd64", "--debian-installer=none", "--memtest=none", "--binary-images=iso-hybrid",
+        "--linux-packages=linux-image", "--linux-flavours=amd64",
+        "--debian-installer=none", "--memtest=none", "--binary-images=iso-hybrid",
         f"--security={'true' if security else 'false'}", *addresses,
     ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from bootproof import console
 from bootproof.build import lock as locks
 from bootproof.build.debs import DebStore
-from bootproof.build.files import disk_errors, locked, place, write_atomically
+from bootproof.build.files import canonical, disk_errors, locked, place, write_atomically
 from bootproof.build.lock import Lock, Wanted
 from bootproof.build.needs import require_room
 from bootproof.build.plan import Plan
@@ -18,6 +18,7 @@ from bootproof.build.settings import Settings
 from bootproof.build.steps import Store, checked
 from bootproof.errors import BootproofError
 from bootproof.recipe import Recipe
+from bootproof.recipe import canonical as recipe_data
 
 _STATE = ".build.json"
 
@@ -124,7 +125,8 @@ class Builder:
     def _publish(self, plan: Plan, made: Path) -> None:
         """Give the results their names in the image's folder; what is there already is left alone."""
         with locked(self.folder / ".publish.lock"):
-            if _read_state(self.folder) == _State(self.store.used, _stamps(self._results)):
+            settings = canonical(recipe_data(self.recipe))
+            if _read_state(self.folder) == _State(self.store.used, _stamps(self._results), settings):
                 return
             from bootproof.build import manifest
 
@@ -132,7 +134,7 @@ class Builder:
             place(checked(made, "manifest.json"), self.folder / "manifest.json")
             info = manifest.build_info(self.recipe, plan.lock, plan.epoch, self.store.used)
             write_atomically(self.folder / "buildinfo.json", json.dumps(info, indent=1) + "\n")
-            _State(self.store.used, _stamps(self._results)).save(self.folder)
+            _State(self.store.used, _stamps(self._results), settings).save(self.folder)
         self.store.prune(_referenced(self.settings.output))
 
     @property
@@ -142,12 +144,13 @@ class Builder:
 
 @dataclass(frozen=True)
 class _State:
-    """What an image's folder holds: the step ids it was made by, and size and time (ns) of each result as it
-    was published.
+    """What an image's folder holds: the step ids it was made by, size and time (ns) of each result as it was
+    published, and the recipe's settings (not all of which decide the ISO).
     """
 
     steps: dict[str, str]
     stamps: dict[str, list[int]]
+    settings: str
 
     def save(self, folder: Path) -> None:
         write_atomically(folder / _STATE, json.dumps(vars(self)))
@@ -164,9 +167,10 @@ def _read_state(folder: Path) -> _State:
     """
     try:
         state = json.loads((folder / _STATE).read_text())
-        return _State({str(name): str(value) for name, value in state["steps"].items()}, state["stamps"])
+        steps = {str(name): str(value) for name, value in state["steps"].items()}
+        return _State(steps, state["stamps"], state["settings"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return _State({}, {})
+        return _State({}, {}, "")
 
 
 def _referenced(output: Path) -> list[str]:

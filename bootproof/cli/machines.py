@@ -9,12 +9,11 @@ from pathlib import Path
 import typer
 
 from bootproof.console import say
-from bootproof.errors import BootproofError
 from bootproof.launch import accel
 from bootproof.launch.guestkernel import read_kernel
-from bootproof.launch.image import OUT, ROOT, Image, find_image
+from bootproof.launch.image import OUT, Image, find_image
 from bootproof.launch.machine import Machine, check_wishes
-from bootproof.recipe import Recipe, RecipeError, load
+from bootproof.recipe import Recipe, from_data
 
 DEFAULT_MEMORY = 1024
 
@@ -55,13 +54,8 @@ class Wishes:
 
 
 def recipe_of(image: Image) -> Recipe | None:
-    """Return the image's recipe; None if it has none, or it is not in this checkout."""
-    if image.recipe is None or not (ROOT / "recipes" / f"{image.recipe}.toml").is_file():
-        return None
-    try:
-        return load(image.recipe, ROOT / "recipes", ROOT / "overlays")
-    except RecipeError as error:
-        raise BootproofError(str(error), "correct the recipe and build it again") from None
+    """Return the recipe as it was when the image was built; None if nothing beside the ISO tells it."""
+    return None if image.settings is None else from_data(image.settings)
 
 
 def settle(wishes: Wishes, image: Image, *, memory: int, display: str, network: bool) -> tuple[Machine, str]:

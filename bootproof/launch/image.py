@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what the user names, a recipe or an ISO file, to the image and the folder of its results."""
+"""From what the user names, a recipe or an ISO file, to the image, its settings and its results' folder."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bootproof.errors import BootproofError
 
@@ -15,16 +17,16 @@ OUT = ROOT / "out"
 
 @dataclass(frozen=True)
 class Image:
-    """An ISO file, the name of its recipe (None if it is not known), and the folder `out/NAME`."""
+    """An ISO file, its recipe as buildinfo.json tells it (None if unknown), and the folder `out/NAME`."""
 
     iso: Path
-    recipe: str | None
+    settings: Mapping[str, Any] | None
     folder: Path
 
     @property
     def name(self) -> str:
         """What to call a machine that boots it."""
-        return self.recipe or self.iso.stem
+        return str(self.settings["name"]) if self.settings else self.iso.stem
 
 
 def find_image(target: str, out: Path = OUT) -> Image:
@@ -33,22 +35,20 @@ def find_image(target: str, out: Path = OUT) -> Image:
         iso = Path(target)
         if not iso.is_file():
             raise BootproofError(f"{target}: there is no such file", "name an ISO file or a recipe")
-        recipe = _recipe_beside(iso)
-        return Image(iso.resolve(), recipe, out / (recipe or iso.stem))
+        settings = _settings_beside(iso)
+        return Image(iso.resolve(), settings, out / (settings["name"] if settings else iso.stem))
     iso = out / target / f"{target}.iso"
     if not iso.is_file():
         raise BootproofError(
             f"{target} has not been built: there is no {iso}", f"./builder.py build {target}"
         )
-    return Image(iso.resolve(), target, out / target)
+    return Image(iso.resolve(), _settings_beside(iso), out / target)
 
 
-def _recipe_beside(iso: Path) -> str | None:
-    """Return the recipe's name from the manifest in the ISO's folder, if there is one."""
+def _settings_beside(iso: Path) -> Mapping[str, Any] | None:
+    """Return the merged recipe from buildinfo.json in the ISO's folder, if there is one."""
     try:
-        name = json.loads((iso.parent / "manifest.json").read_text())["recipe"]
+        settings = json.loads((iso.parent / "buildinfo.json").read_text())["recipe"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if isinstance(name, dict):
-        name = name.get("name")
-    return name if isinstance(name, str) else None
+    return settings if isinstance(settings, dict) and isinstance(settings.get("name"), str) else None

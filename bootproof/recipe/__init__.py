@@ -3,7 +3,18 @@
 
 from bootproof.recipe.faults import Fault, RecipeError
 from bootproof.recipe.load import RecipeSummary, available, load
-from bootproof.recipe.model import Ima, Kernel, Layers, Menu, Packages, Recipe, Smoke, Vm, canonical
+from bootproof.recipe.model import (
+    Ima,
+    Kernel,
+    Layers,
+    Menu,
+    Packages,
+    Recipe,
+    Smoke,
+    Vm,
+    canonical,
+    from_data,
+)
 from bootproof.recipe.reference import Row, schema_table
 
 __all__ = [
@@ -21,6 +32,7 @@ __all__ = [
     "Vm",
     "available",
     "canonical",
+    "from_data",
     "load",
     "schema_table",
 ]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -191,3 +193,8 @@ class Recipe(_Table):
 def canonical(recipe: Recipe) -> dict[str, Any]:
     """Return the merged recipe as JSON-able data for content ids; `extends`, now merged, is left out."""
     return recipe.model_dump(mode="json", exclude={"extends"})
+
+
+def from_data(data: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that `canonical` gave as data."""
+    return Recipe.model_validate_json(json.dumps(data))

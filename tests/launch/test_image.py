@@ -14,7 +14,7 @@ def test_recipe_is_found_where_it_was_built(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "demo.iso").write_bytes(b"")
     image = find_image("demo", tmp_path)
-    assert (image.name, image.recipe, image.folder) == ("demo", "demo", tmp_path / "demo")
+    assert (image.name, image.settings, image.folder) == ("demo", None, tmp_path / "demo")
 
 
 def test_recipe_that_was_not_built_says_how(tmp_path: Path) -> None:
@@ -28,25 +28,26 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("manifest", "recipe"),
+    ("info", "recipe"),
     [
         (None, None),
         ("{", None),
         ("[]", None),
         ('{"recipe": 7}', None),
-        (json.dumps({"recipe": "demo"}), "demo"),
+        ('{"recipe": {"name": 7}}', None),
+        (json.dumps({"recipe": {"name": "demo", "vm": {"memory": 512}}}), "demo"),
     ],
 )
-def test_file_takes_its_recipe_from_the_manifest_beside_it(
-    tmp_path: Path, manifest: str | None, recipe: str | None
+def test_file_takes_its_recipe_from_the_build_info_beside_it(
+    tmp_path: Path, info: str | None, recipe: str | None
 ) -> None:
     iso = tmp_path / "given" / "some.iso"
     iso.parent.mkdir()
     iso.write_bytes(b"")
-    if manifest is not None:
-        (iso.parent / "manifest.json").write_text(manifest)
+    if info is not None:
+        (iso.parent / "buildinfo.json").write_text(info)
     image = find_image(str(iso), tmp_path / "out")
-    assert image.recipe == recipe
+    assert (image.settings["name"] if image.settings else None) == recipe
     assert image.folder == tmp_path / "out" / (recipe or "some")
 
 

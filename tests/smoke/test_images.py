@@ -34,10 +34,10 @@ def smoke(target: str | Path, out: Path, *options: str) -> tuple[int, dict[str, 
 
 
 def lent(recipe: str, folder: Path) -> Path:
-    """Return a copy of the built image with its manifest beside it, so that results go elsewhere."""
+    """Return a copy of the built image with what it was made by beside it, so that results go elsewhere."""
     iso = built(recipe)
     folder.mkdir()
-    shutil.copy(iso.parent / "manifest.json", folder)
+    shutil.copy(iso.parent / "buildinfo.json", folder)
     return Path(shutil.copy(iso, folder))
 
 
