@@ -43,9 +43,8 @@ def fetch(address: str, part: Path, size: int, proxies: Mapping[str, str]) -> bo
 
 def _attempt(address: str, part: Path, size: int, proxies: Mapping[str, str]) -> bool:
     have = part.stat().st_size if part.exists() else 0
-    if have >= size:
-        part.unlink()
-        have = 0
+    if have == size:
+        return True  # a build was ended before it could judge the whole file
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(
         address, headers=headers, stream=True, timeout=_TIMEOUT, proxies=dict(proxies)

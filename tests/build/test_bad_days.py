@@ -349,7 +349,7 @@ def wait_for_tree(bench: Bench) -> None:
 
 @pytest.mark.qemu
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=["TERM", "INT", "KILL"])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
 def test_ended_while_the_tree_is_made(ready: Bench, packages: Path, how: signal.Signals) -> None:
     with ready.start("minimal", "--locked") as child:
         wait_for_tree(ready)
@@ -424,11 +424,10 @@ def test_unknown_packages_are_named(bench: Bench) -> None:
 
 @pytest.mark.qemu
 @pytest.mark.timeout(1800)
-def test_an_unchanged_image_is_answered_at_once(ready: Bench) -> None:
-    assert ready.build("minimal", "--locked").status == 0
-    before = {
-        path: path.stat().st_mtime_ns for path in (ready.output / "minimal").iterdir() if path.is_file()
-    }
-    said = ready.build("minimal", "--json")
+def test_an_unchanged_image_is_answered_at_once(bench: Bench, packages: Path) -> None:
+    folder = packages / "minimal"
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.is_file()}
+    said = bench.build("minimal", "--json", output=packages)  # with an empty cache: nothing is fetched
     assert json.loads(said.out)["steps"] == []
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not bench.cache.exists()

@@ -81,6 +81,14 @@ def test_a_server_that_ignores_ranges(store: DebStore, mirror: Mirror) -> None:
     mirror.ranges = False
     part(store, CONTENT[:1000])
     fetch(store, mirror)
+    assert len(mirror.requests) == 1
+    assert store.verified(ONE).read_bytes() == CONTENT
+
+
+def test_a_whole_file_that_was_not_judged_yet_is_not_fetched_again(store: DebStore, mirror: Mirror) -> None:
+    part(store, CONTENT)
+    fetch(store, mirror)
+    assert mirror.requests == []
     assert store.verified(ONE).read_bytes() == CONTENT
 
 
@@ -92,7 +100,9 @@ def test_a_partial_file_of_something_else_is_fetched_anew(store: DebStore, mirro
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), len(CONTENT) + 1])
-def test_a_partial_file_that_is_too_long_is_fetched_anew(store: DebStore, mirror: Mirror, size: int) -> None:
+def test_a_partial_file_that_is_wrong_and_too_long_is_fetched_anew(
+    store: DebStore, mirror: Mirror, size: int
+) -> None:
     part(store, b"x" * size)
     fetch(store, mirror)
     assert store.verified(ONE).read_bytes() == CONTENT
