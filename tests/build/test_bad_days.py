@@ -5,9 +5,7 @@ nothing broken.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,83 +13,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from bootproof import process
 from bootproof import recipe as recipes
-from bootproof.build.lock import Lock, Package, Wanted
+from bootproof.build.lock import Package, Wanted
 from bootproof.host import tools
 
+from .bench import PROJECT, Bench, Said
 from .mirror import serving
 from .packages import lock, package
-
-PROJECT = Path(__file__).parents[2]
-BUILDER = [sys.executable, str(PROJECT / "builder.py")]
-
-
-@dataclass
-class Said:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def fault(self) -> str:
-        """The one line of the error; an indented tail may follow it."""
-        assert "Traceback" not in self.err, self.err
-        first, *tail = self.err[self.err.rindex("builder.py: ") :].rstrip("\n").split("\n")
-        assert self.err.count("builder.py: ") == 1
-        assert all(line.startswith("    ") for line in tail), self.err
-        return first
-
-
-class Bench:
-    """Folders for one user: an output, a cache, a place for temporary files, recipes of her own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.output, self.cache, self.work = folder / "out", folder / "cache", folder / "work"
-        self.recipes = folder / "recipes"
-        self.work.mkdir()
-        self.recipes.mkdir()
-        self.env = {
-            **{name: value for name, value in os.environ.items() if not name.endswith("_proxy")},
-            "BOOTPROOF_CACHE": str(self.cache), "TMPDIR": str(self.work), "COLUMNS": "500",
-        }  # fmt: skip
-
-    def argv(self, recipe: str, *words: str, output: Path | None = None) -> list[str]:
-        return [*BUILDER, "build", recipe, "--output", str(output or self.output), *words]
-
-    def build(self, recipe: str, *words: str, output: Path | None = None, **env: str) -> Said:
-        argv = self.argv(recipe, *words, output=output)
-        done = subprocess.run(
-            argv, env={**self.env, **env}, capture_output=True, text=True, timeout=500, check=False
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def start(self, recipe: str, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(self.argv(recipe, *words), env=self.env, stderr=subprocess.PIPE, text=True)
-
-    def recipe(self, text: str, name: str = "mine") -> str:
-        path = self.recipes / f"{name}.toml"
-        path.write_text(f'description = "x"\nextends = "minimal"\n{text}')
-        return str(path)
-
-    def lock(self, content: Lock, recipe: str = "minimal") -> Path:
-        path = self.output / recipe / "packages.lock"
-        content.save(path)
-        return path
-
-    @property
-    def left(self) -> list[str]:
-        return sorted(path.name for path in self.work.iterdir())
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def minimal_digest() -> str:
@@ -301,133 +234,3 @@ def test_interrupted_while_downloading(bench: Bench) -> None:
     assert time.monotonic() - started < 10
     said = Said(child.returncode, "", err)
     assert said.status == 130 and "interrupted" in said.fault
-
-
-# ---- with real packages: minutes
-# -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An output folder with a finished minimal image, made with the packages of this user's cache."""
-    output = tmp_path_factory.mktemp("built")
-    argv = [*BUILDER, "build", "minimal", "--output", str(output)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=1500, check=False)
-    assert done.returncode == 0, done.stderr
-    return output
-
-
-@pytest.fixture
-def ready(bench: Bench, packages: Path) -> Bench:
-    """A user whose packages are all downloaded, but who has built nothing yet."""
-    from bootproof.build.settings import cache_folder
-
-    bench.output.joinpath("minimal").mkdir(parents=True)
-    shutil.copy(packages / "minimal" / "packages.lock", bench.output / "minimal")
-    needed = json.loads((packages / "minimal" / "packages.lock").read_text())
-    (bench.cache / "debs").mkdir(parents=True)
-    for group in ("root", "kernel", "boot", "initrd"):
-        for row in needed[group]:
-            name = f"{row['sha256']}.deb"
-            shutil.copy(cache_folder() / "debs" / name, bench.cache / "debs" / name)
-    return bench
-
-
-def iso_of(output: Path) -> bytes:
-    return (output / "minimal" / "minimal.iso").read_bytes()
-
-
-def wait_for_tree(bench: Bench) -> None:
-    limit = time.monotonic() + 60
-    while not list(bench.work.glob("bootproof-tree-*/mmdebstrap*")) and not list(
-        bench.work.glob("bootproof-tree-*/repo/Release")
-    ):
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-    time.sleep(0.5)
-
-
-@pytest.mark.qemu
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
-def test_ended_while_the_tree_is_made(ready: Bench, packages: Path, how: signal.Signals) -> None:
-    with ready.start("minimal", "--locked") as child:
-        wait_for_tree(ready)
-        child.send_signal(how)
-        _, err = child.communicate(timeout=120)
-    if how is not signal.SIGKILL:
-        assert child.returncode == 130 and "interrupted" in Said(child.returncode, "", err).fault
-        assert ready.left == []
-    assert not list((ready.output / ".steps" / "tree").glob("[!.]*"))
-    said = ready.build("minimal", "--locked")
-    assert said.status == 0, said.err
-    assert ready.left == []
-    assert not list((ready.output / ".steps").glob("*/.*"))
-    assert iso_of(ready.output) == iso_of(packages)
-
-
-@pytest.mark.qemu
-@pytest.mark.timeout(1800)
-def test_two_builds_at_once(ready: Bench, packages: Path) -> None:
-    children = [ready.start("minimal", "--locked") for _ in range(2)]
-    errors = [child.communicate(timeout=1200)[1] for child in children]
-    assert [child.returncode for child in children] == [0, 0], errors
-    assert sum(error.count("root tree") for error in errors) == 1
-    assert iso_of(ready.output) == iso_of(packages)
-    assert ready.left == []
-
-
-@pytest.mark.qemu
-@pytest.mark.timeout(1800)
-def test_damaged_results_are_found_and_made_anew(ready: Bench, packages: Path) -> None:
-    assert ready.build("minimal", "--locked").status == 0
-    good = iso_of(ready.output)
-    for damaged in ("kernel/*/modules.tar", "base/*/verity.json", "initrd/*/step.json"):
-        (path,) = (ready.output / ".steps").glob(damaged)
-        path.write_bytes(path.read_bytes()[:-1] + b"?")
-        shutil.rmtree(next((ready.output / ".steps" / "iso").glob("[!.]*")))
-        if damaged.startswith("kernel"):
-            shutil.rmtree(next((ready.output / ".steps" / "initrd").glob("[!.]*")))
-        said = ready.build("minimal", "--locked")
-        assert said.status == 10 and "damaged and has been removed" in said.fault, damaged
-        said = ready.build("minimal", "--locked")
-        assert said.status == 0, said.err
-        assert iso_of(ready.output) == good
-
-
-@pytest.mark.qemu
-@pytest.mark.timeout(1800)
-def test_an_image_that_was_changed_or_removed_is_put_back(ready: Bench) -> None:
-    assert ready.build("minimal", "--locked").status == 0
-    good = iso_of(ready.output)
-    image = ready.output / "minimal" / "minimal.iso"
-    image.unlink()
-    (ready.output / "minimal" / "manifest.json").unlink()
-    assert ready.build("minimal", "--locked").status == 0
-    assert iso_of(ready.output) == good and (ready.output / "minimal" / "manifest.json").exists()
-    with image.open("r+b") as stream:
-        stream.seek(1 << 20)
-        stream.write(b"changed")
-    said = ready.build("minimal", "--locked")
-    assert said.status == 10 and "damaged" in said.fault  # the store has the same file
-    assert ready.build("minimal", "--locked").status == 0
-    assert iso_of(ready.output) == good
-
-
-@pytest.mark.qemu
-@pytest.mark.timeout(1800)
-def test_unknown_packages_are_named(bench: Bench) -> None:
-    said = bench.build(bench.recipe('[packages]\ninstall = ["no-such-package", "nor-this-one"]'))
-    assert said.status == 2 and "unknown packages: no-such-package, nor-this-one" in said.fault
-    assert not (bench.output / "mine" / "packages.lock").exists()
-
-
-@pytest.mark.qemu
-@pytest.mark.timeout(1800)
-def test_an_unchanged_image_is_answered_at_once(bench: Bench, packages: Path) -> None:
-    folder = packages / "minimal"
-    before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.is_file()}
-    said = bench.build("minimal", "--json", output=packages)  # with an empty cache: nothing is fetched
-    assert json.loads(said.out)["steps"] == []
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert not bench.cache.exists()
