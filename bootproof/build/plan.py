@@ -74,8 +74,30 @@ class Plan:
         return Step("kernel", "kernel and modules", inputs, work, code=("kernel",))
 
     @cached_property
+    def python(self) -> Step | None:
+        """The image's own Python, as it runs on the build host; its library compiled if need be."""
+        if not any(package.name == "python3" for package in self.lock.root):
+            return None
+        library = self.recipe.packages.variant == "extract"
+
+        def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
+            from bootproof.build import bytecode
+
+            bytecode.extract_python(checked(results["tree"], "tree.tar"), folder / "python.tar")
+            if not library:
+                return []
+            count = bytecode.compile_library(folder / "python.tar", folder / "bytecode.tar")
+            return [f"{count} modules compiled"]
+
+        inputs = {"library": library}
+        needs = {"tree": self.tree}
+        return Step("python", "the image's Python", inputs, work, code=("bytecode",), needs=needs)
+
+    @cached_property
     def base_layer(self) -> Step:
         parts = {"tree": self.tree, "modules": self.kernel}
+        if self.python and self.recipe.packages.variant == "extract":
+            parts["bytecode"] = self.python  # no maintainer script has compiled the library
         left_out = (*layer.VOLATILE, *self.recipe.packages.exclude_paths)
         return self._layer("base", "base layer", parts, left_out)
 
@@ -108,12 +130,15 @@ class Plan:
         code, overlays = self.project / "bootproof", self.project / "overlays"
         files = product.collect(code, overlays, self.recipe.overlays, values)
 
-        def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
-            product.write(files, folder / "product.tar", self.epoch)
+        def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
+            python = checked(results["python"], "python.tar") if "python" in results else None
+            product.write(product.compiled(files, python), folder / "product.tar", self.epoch)
             return [f"{len(files)} files"]
 
         inputs = {"files": product.digest(files), "epoch": self.epoch}
-        return Step("files", "own files and overlays", inputs, work, code=("product",))
+        needs = {"python": self.python} if self.python else {}
+        code_used = ("product", "bytecode")
+        return Step("files", "own files and overlays", inputs, work, code=code_used, needs=needs)
 
     @cached_property
     def initrd(self) -> Step:

@@ -82,6 +82,17 @@ def _blocked(files: Mapping[str, File]) -> list[str]:
     return sorted(folders & files.keys())
 
 
+def compiled(files: Mapping[str, File], python: Path | None) -> dict[str, File]:
+    """Return the files, and our own code compiled by the Python in the archive `python` if there is one."""
+    if python is None:
+        return dict(files)
+    from bootproof.build import bytecode
+
+    sources = {path: file.data for path, file in files.items() if path.startswith(f"{_CODE_HOME}/")}
+    modules = bytecode.compile_modules(python, sources)
+    return dict(files) | {path: File(data=data) for path, data in modules.items()}
+
+
 def digest(files: Mapping[str, File]) -> dict[str, str]:
     """Return one digest per file, for the id of the step."""
     return {
