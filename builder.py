@@ -18,5 +18,8 @@ if __name__ == "__main__":
     try:
         from bootproof.cli.app import main
     except ModuleNotFoundError as error:
-        sys.exit(f"builder.py: the Python package {error.name} is missing (run `make setup` first)")
+        from bootproof.errors import ExitCode
+
+        print(f"builder.py: the Python package {error.name} is missing (run setup/install)", file=sys.stderr)  # noqa: T201
+        sys.exit(ExitCode.HOST)
     sys.exit(main())

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""builder.py in a fresh clone, before anything is set up."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_without_python_packages_it_names_what_sets_the_machine_up(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "builder.py", tmp_path)
+    (tmp_path / "bootproof").symlink_to(PROJECT / "bootproof")
+    argv = [sys.executable, "-I", "-S", str(tmp_path / "builder.py"), "build", "demo"]  # -S: no site-packages
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    said = "builder.py: the Python package typer is missing (run setup/install)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (10, "", said)
+    assert (PROJECT / "setup" / "install").is_file()
