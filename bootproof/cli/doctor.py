@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import typer
@@ -38,11 +36,14 @@ def doctor(
 
 
 def _findings(offline: bool) -> list[Finding]:
+    from bootproof.build.settings import cache_folder
     from bootproof.host import doctor as looks
     from bootproof.host.tools import PROJECT
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bootproof"
-    rooms = [looks.Room("out", PROJECT / "out", BUILD_BYTES), looks.Room("cache", cache, CACHE_BYTES)]
+    rooms = [
+        looks.Room("out", PROJECT / "out", BUILD_BYTES),
+        looks.Room("cache", cache_folder(), CACHE_BYTES),
+    ]
     setup = PROJECT / "setup"
     return [
         *looks.tool_findings(),

@@ -120,3 +120,12 @@ def test_the_command_tells_by_its_status(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [one["name"] for one in json.loads(result.output)] == ["a", "b[x]"]
     states.append(doctor.Finding("disk", "c", "missing", "3", "make room"))
     assert CliRunner().invoke(app, []).exit_code == ExitCode.HOST
+
+
+def test_room_is_looked_for_where_builds_download_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BOOTPROOF_CACHE", str(tmp_path / "elsewhere"))
+    app = typer.Typer()
+    app.command()(command)
+    found = json.loads(CliRunner().invoke(app, ["--json", "--offline"]).output)
+    (cache,) = [one for one in found if (one["area"], one["name"]) == ("disk", "cache")]
+    assert cache["detail"].startswith(f"{tmp_path}/elsewhere: ")
