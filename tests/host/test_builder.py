@@ -14,7 +14,8 @@ PROJECT = Path(__file__).parents[2]
 def test_without_python_packages_it_names_what_sets_the_machine_up(tmp_path: Path) -> None:
     shutil.copy(PROJECT / "builder.py", tmp_path)
     (tmp_path / "bootproof").symlink_to(PROJECT / "bootproof")
-    argv = [sys.executable, "-I", "-S", str(tmp_path / "builder.py"), "build", "demo"]  # -S: no site-packages
+    no_packages = ["-I", "-S"]
+    argv = [sys.executable, *no_packages, str(tmp_path / "builder.py"), "build", "demo"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     said = "builder.py: the Python package typer is missing (run setup/install)\n"
     assert (done.returncode, done.stdout, done.stderr) == (10, "", said)

@@ -122,7 +122,7 @@ def test_the_command_tells_by_its_status(monkeypatch: pytest.MonkeyPatch) -> Non
     assert CliRunner().invoke(app, []).exit_code == ExitCode.HOST
 
 
-def test_room_is_looked_for_where_builds_download_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_room_is_judged_where_builds_download_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BOOTPROOF_CACHE", str(tmp_path / "elsewhere"))
     app = typer.Typer()
     app.command()(command)
