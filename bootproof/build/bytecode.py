@@ -76,10 +76,13 @@ def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def compile_command(loader: Path, libraries: Path, python: Path, folder: Path, shown: str) -> list[str]:
-    """Return the command that compiles `folder`, whose place in the image is `shown`."""
+    """Return the command that compiles `folder`, whose place in the image is `shown`.
+
+    Without -B, what compileall itself imports would be there already, with a time stamp and its path here.
+    """
     return [
-        str(loader), "--library-path", str(libraries), str(python), "-s", "-S", "-m", "compileall", "-q",
-        "--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", shown, str(folder),
+        str(loader), "--library-path", str(libraries), str(python), "-B", "-s", "-S", "-m", "compileall",
+        "-q", "--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", shown, str(folder),
     ]  # fmt: skip
 
 

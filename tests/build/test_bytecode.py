@@ -84,7 +84,10 @@ def test_library_is_compiled_whole(python: Path, tmp_path: Path) -> None:
     count = compile_library(python, tmp_path / "bytecode.tar")
     with tarfile.open(tmp_path / "bytecode.tar") as archive:
         members = archive.getmembers()
+        content = [file.read() for member in members if (file := archive.extractfile(member))]
     assert count > 300
+    assert {int.from_bytes(data[4:8], "little") for data in content} == {1}, "unchecked hashes"
+    assert not any(b"bootproof-python-" in data for data in content), "paths of this machine"
     assert len([member for member in members if member.isfile()]) == count
     assert {(member.uid, member.mtime) for member in members} == {(0, 0)}
 
