@@ -56,7 +56,7 @@ def boot(iso: Path, name: str) -> Usage:
         places = Places(Path(folder) / "vtpm", Path(folder) / "qemu.log", Path(folder) / "vtpm.log")
         machine = Machine(iso=iso, name=name, memory=_MEMORY[name])
         started = time.monotonic()
-        with running_machine(machine, places, watched=True) as session:
+        with running_machine(machine, places, watched=("serial",)) as session:
             _wait(session, started + _LIMIT)
             return Usage(time.monotonic() - started, cpu_of(session.qemu.pid))
 

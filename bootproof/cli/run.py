@@ -57,7 +57,7 @@ def run(
         state = image.folder / "vtpm" / f"{vtpm}-{tpm}"
         places = Places(state, folder.path / "qemu.log", state.with_suffix(".log"), folder.lease)
         _announce(machine, state)
-        with running_machine(machine, places, watched=False) as session:
+        with running_machine(machine, places) as session:
             _wait(session)
 
 

@@ -16,7 +16,7 @@ from bootproof.errors import BootproofError, ExitCode, HostError
 from bootproof.launch.image import Image
 from bootproof.launch.leftovers import PrivateFolder, ended_politely, private_folder
 from bootproof.launch.machine import Machine
-from bootproof.launch.session import Places, running_machine
+from bootproof.launch.session import WATCHED, Places, running_machine
 from bootproof.smoke.evidence import evidence
 from bootproof.smoke.judge import CHECKS, judge
 from bootproof.smoke.phases import Limits
@@ -81,7 +81,7 @@ def _test(
     started = datetime.now(UTC)
     places = Places(folder.path / "vtpm", results / "qemu.log", results / "vtpm.log", folder.lease)
     captures = Captures(results / "serial.log", results / "screen.png")
-    with running_machine(machine, places, watched=True) as session:
+    with running_machine(machine, places, watched=WATCHED) as session:
         boot: Boot = watch(session, captures, checks, limits)
         argv = session.argv
     found = None if boot.report is None else evidence(machine.vtpm, boot.report, boot.outside)

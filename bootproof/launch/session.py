@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from bootproof.launch.qemu import Channels, qemu_command
 from bootproof.launch.vtpm import EMULATED, emulator_command, emulator_environment
 from bootproof.process import end, paste, spawn
 
+WATCHED = ("qmp", "serial", "firmware", "report")
 _QUOTED_LINES = 6
 # it ends when QEMU closes its channel; more than a moment is not needed
 _EMULATOR_SECONDS = 2.0
@@ -98,18 +99,19 @@ def _last_lines(log: Path) -> list[str]:
 
 
 @contextmanager
-def running_machine(machine: Machine, places: Places, *, watched: bool) -> Iterator[Session]:
+def running_machine(
+    machine: Machine, places: Places, *, watched: Collection[str] = ()
+) -> Iterator[Session]:
     """Start the TPM emulator, if one is wished for, and QEMU; end both with the block.
 
-    `watched` gives the session the channels `qmp`, `serial`, `firmware` and `report`; without it QEMU has
-    our terminal. A program that cannot be started is a `HostError`; a QEMU that ends early is for the caller
-    to see and to report with `Session.failure`.
+    `watched` names the channels that the session gets (of `WATCHED`); the caller has to read them all, for a
+    full channel stops the machine. Without any QEMU has our terminal. A program that cannot be started is a
+    `HostError`; a QEMU that ends early is for the caller to see and to report with `Session.failure`.
     """
     with ExitStack() as stack:
         ours: dict[str, socket.socket] = {}
         theirs: dict[str, socket.socket] = {}
-        names = ["qmp", "serial", "firmware", "report"] if watched else []
-        for name in names:
+        for name in watched:
             ours[name], theirs[name] = _pair(stack)
         emulator = None
         if machine.vtpm in EMULATED:
@@ -118,7 +120,7 @@ def running_machine(machine: Machine, places: Places, *, watched: bool) -> Itera
                 ours["monitor"] = monitor
         channels = Channels(**{name: end.fileno() for name, end in theirs.items()})
         argv = qemu_command(machine, channels)
-        qemu = _start_qemu(stack, argv, channels, places, watched=watched)
+        qemu = _start_qemu(stack, argv, channels, places, watched=bool(watched))
         for end_of_theirs in theirs.values():
             end_of_theirs.close()
         yield Session(machine, places, argv, qemu, emulator, ours)

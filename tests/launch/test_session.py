@@ -17,7 +17,7 @@ import pytest
 from bootproof.errors import ExitCode
 from bootproof.launch.leftovers import private_folder
 from bootproof.launch.machine import Machine
-from bootproof.launch.session import Places, Session, running_machine
+from bootproof.launch.session import WATCHED, Places, Session, running_machine
 from tests.launch.guests import boot_sector_iso
 
 
@@ -59,7 +59,7 @@ def is_alive(process: int) -> bool:
 def test_guest_boots_and_nothing_is_left(iso: Path, tmp_path: Path) -> None:
     before, descriptors = children_of(os.getpid()), set(os.listdir("/proc/self/fd"))  # noqa: PTH208
     machine = Machine(iso=iso, name="test", memory=128)
-    with running_machine(machine, places(tmp_path), watched=True) as session:
+    with running_machine(machine, places(tmp_path), watched=WATCHED) as session:
         read_until(session, "firmware", b"Booting from DVD/CD")
         read_until(session, "serial", b"hello from the boot sector")
         assert session.emulator is not None
@@ -72,7 +72,7 @@ def test_guest_boots_and_nothing_is_left(iso: Path, tmp_path: Path) -> None:
 
 def test_emulator_tells_its_pcrs_while_qemu_has_it(iso: Path, tmp_path: Path) -> None:
     with running_machine(
-        Machine(iso=iso, name="test", memory=128), places(tmp_path), watched=True
+        Machine(iso=iso, name="test", memory=128), places(tmp_path), watched=WATCHED
     ) as session:
         read_until(session, "serial", b"hello")
         assert session.monitor is not None
@@ -86,7 +86,7 @@ def test_emulator_tells_its_pcrs_while_qemu_has_it(iso: Path, tmp_path: Path) ->
 
 def test_swtpm_serves_the_same_way(iso: Path, tmp_path: Path) -> None:
     machine = Machine(iso=iso, name="test", vtpm="swtpm", tpm="2.0", memory=128)
-    with running_machine(machine, places(tmp_path), watched=True) as session:
+    with running_machine(machine, places(tmp_path), watched=WATCHED) as session:
         read_until(session, "serial", b"hello")
         assert session.monitor is None
     assert session.emulator is not None
@@ -95,7 +95,7 @@ def test_swtpm_serves_the_same_way(iso: Path, tmp_path: Path) -> None:
 
 def test_qemu_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     machine = Machine(iso=tmp_path / "none.iso", name="test", vtpm="none", memory=128)
-    with running_machine(machine, places(tmp_path), watched=True) as session:
+    with running_machine(machine, places(tmp_path), watched=WATCHED) as session:
         session.qemu.wait()
         error = session.failure()
     assert error.code is ExitCode.QEMU
@@ -107,9 +107,9 @@ def test_qemu_that_does_not_start_is_quoted(tmp_path: Path) -> None:
 def test_state_that_is_in_use_is_told_in_one_line(iso: Path, tmp_path: Path) -> None:
     machine = Machine(iso=iso, name="test", memory=128)
     other = Places(tmp_path / "vtpm", tmp_path / "other.log", tmp_path / "other-vtpm.log")
-    with running_machine(machine, places(tmp_path), watched=True) as first:
+    with running_machine(machine, places(tmp_path), watched=WATCHED) as first:
         read_until(first, "firmware", b"SeaBIOS")
-        with running_machine(machine, other, watched=True) as second:
+        with running_machine(machine, other, watched=WATCHED) as second:
             second.qemu.wait()
             error = second.failure()
     assert error.code is ExitCode.HOST
@@ -122,11 +122,11 @@ import sys
 from pathlib import Path
 from bootproof.launch.leftovers import ended_politely, private_folder
 from bootproof.launch.machine import Machine
-from bootproof.launch.session import Places, running_machine
+from bootproof.launch.session import WATCHED, Places, running_machine
 with ended_politely(), private_folder(Path(sys.argv[2])) as folder:
     places = Places(folder.path / "vtpm", folder.path / "qemu.log", folder.path / "vtpm.log", folder.lease)
     machine = Machine(iso=Path(sys.argv[1]), name="test", memory=128, vtpm=sys.argv[3])
-    with running_machine(machine, places, watched=True) as session:
+    with running_machine(machine, places, watched=WATCHED) as session:
         session.channels["firmware"].recv(1)
         print("ready", flush=True)
         session.qemu.wait()
@@ -164,6 +164,6 @@ def test_state_folder_that_cannot_be_made(iso: Path, tmp_path: Path) -> None:
     with (
         pytest.raises(HostError, match="cannot make"),
         private_folder(tmp_path),
-        running_machine(Machine(iso=iso, name="test", memory=128), places(tmp_path), watched=True),
+        running_machine(Machine(iso=iso, name="test", memory=128), places(tmp_path), watched=WATCHED),
     ):
         pass

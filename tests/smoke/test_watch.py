@@ -12,7 +12,7 @@ import pytest
 
 from bootproof.errors import ExitCode
 from bootproof.launch.machine import Machine
-from bootproof.launch.session import Places, running_machine
+from bootproof.launch.session import WATCHED, Places, running_machine
 from bootproof.smoke.phases import Limits, Phase
 from bootproof.smoke.watch import Boot, Captures, watch
 from tests.launch.guests import boot_sector_iso
@@ -25,7 +25,7 @@ class ShortLimits(Limits):
 
 def boot(iso: Path, folder: Path) -> Boot:
     places = Places(folder / "vtpm", folder / "qemu.log", folder / "vtpm.log")
-    with running_machine(Machine(iso=iso, name="test", memory=128), places, watched=True) as session:
+    with running_machine(Machine(iso=iso, name="test", memory=128), places, watched=WATCHED) as session:
         return watch(session, Captures(folder / "serial.log", folder / "screen.png"), [], ShortLimits("tcg"))
 
 
@@ -84,7 +84,7 @@ def test_qemu_that_does_not_answer_is_not_waited_for(
     iso = boot_sector_iso(tmp_path / "x.iso", b"Bootproof: boot menu\r\n")
     places = Places(tmp_path / "vtpm", tmp_path / "qemu.log", tmp_path / "vtpm.log")
     machine = Machine(iso=iso, name="test", memory=128, vtpm="none")
-    with running_machine(machine, places, watched=True) as session:
+    with running_machine(machine, places, watched=WATCHED) as session:
         os.kill(session.qemu.pid, signal.SIGSTOP)
         seen = watch(session, Captures(tmp_path / "s", tmp_path / "p"), [], ShortLimits("tcg"))
         os.kill(session.qemu.pid, signal.SIGCONT)
