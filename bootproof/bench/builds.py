@@ -100,6 +100,6 @@ def _changes(project: Path) -> dict[str, _Change | None]:
         "nothing changed": None,
         "an overlay": _Change(project / "overlays/base/etc/hosts", "\n", "\n# changed\n"),
         "our own code": _Change(project / "bootproof/measure/pcr.py", "\n", "\n# changed\n"),
-        "the menu": _Change(project / "recipes/base.toml", "timeout = 3", "timeout = 4"),
+        "the menu": _Change(project / "recipes/base.toml", "timeout = 1", "timeout = 4"),
         "init": _Change(project / "initrd/init", "\n", "\n# changed\n"),
     }
