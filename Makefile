@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-matrix bench lock clean setup-build setup-test
+.PHONY: help demo test test-unit test-matrix bench lock clean setup-build setup-bench setup-test
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
@@ -25,7 +25,7 @@ test-matrix: setup-test  ## slow extras: all suites and ways to boot
 	@echo "== machine tests, all suites and ways to boot"
 	$(PYTEST) -m matrix
 
-bench: setup-build  ## measure builds and boots, write docs/benchmarks.md
+bench: setup-bench  ## measure builds and boots, write docs/benchmarks.md
 	$(PYTHON) -m bootproof.bench
 
 lock:  ## pin the newest Python packages that setup/requirements.in allows
@@ -37,6 +37,9 @@ clean:  ## remove what was built, and .venv
 
 setup-build:
 	@setup/install build run smoke
+
+setup-bench:
+	@setup/install build run smoke bench
 
 setup-test:
 	@setup/install

@@ -29,7 +29,7 @@ def test_the_list_is_complete_and_each_tool_has_a_line_of_its_own() -> None:
     assert [re.findall(r'name = "([^"]+)", package = "([^"]+)"', line) for line in lines] == [
         [(tool.name, tool.package)] for tool in listed.values()
     ]
-    verbs = {"build", "run", "smoke", "verify-reproducible", "test"}
+    verbs = {"build", "run", "smoke", "verify-reproducible", "test", "bench"}
     assert all(tool.verbs and set(tool.verbs) <= verbs for tool in listed.values())
     assert {"mmdebstrap", "mksquashfs"} <= set(tools.needed_by("build"))
     assert "qemu-system-x86_64" in tools.needed_by("smoke")
