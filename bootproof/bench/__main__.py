@@ -21,9 +21,9 @@ def main() -> int:
     sizes = {
         name: (settings.image_folder(name) / f"{name}.iso").stat().st_size for name in ("minimal", "demo")
     }
-    started = boots.run(settings, work)
-    again = builds.rebuild(work)
     cold = builds.compare_with_live_build(settings, work)
+    again = builds.rebuild(work)
+    started = boots.run(settings, work)
     goals = report.goals(cold, again, started, sizes)
     write_atomically(
         PROJECT / "docs" / "benchmarks.md", report.page(cold, again, started, goals, usage.machine())

@@ -25,6 +25,7 @@ from bootproof.launch.leftovers import private_folder
 from bootproof.recipe import Recipe
 from bootproof.reproduce.difference import Difference
 from bootproof.reproduce.images import compare_images
+from bootproof.reproduce.sharedmemory import tidied
 from bootproof.reproduce.surroundings import (
     FIRST,
     SECOND,
@@ -110,7 +111,7 @@ def verify(recipe: Recipe, source: str, settings: Settings, *, keep: bool) -> Ve
     """
     require_host(settings)
     tools.require(tools.needed_by(VERB))
-    with _folders(keep) as (work, lease, clock), disk_errors(work):
+    with tidied(), _folders(keep) as (work, lease, clock), disk_errors(work):
         session = _Session(recipe, source, settings, work, lease, clock, keep)
         shutil.copyfile(clock.library, clock.shared)
         for around in (FIRST, SECOND):
