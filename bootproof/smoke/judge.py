@@ -135,7 +135,7 @@ def _boot_log(evidence: Evidence) -> Verdict:
 
 
 def _ima_log(evidence: Evidence) -> Verdict:
-    found = _compare_ima(evidence)
+    found = _compare_ima(evidence, evidence.bank)
     if isinstance(found, str):
         return False, found
     fault = _ima_fault(found, evidence)
@@ -161,22 +161,28 @@ def _ima_fault(found: compare.ImaCheck, evidence: Evidence) -> str:
 
 
 def _boot_aggregate(evidence: Evidence) -> Verdict:
-    found = _compare_ima(evidence)
+    """The kernel writes boot_aggregate for one bank, not always the one that logs are replayed into."""
+    found: compare.ImaCheck | str = "the guest told no PCRs"
+    for name in (evidence.bank, *sorted(evidence.sysfs.keys() - {evidence.bank})):
+        found = _compare_ima(evidence, name)
+        if isinstance(found, str) or found.boot_aggregate_ok is not None:
+            break
     if isinstance(found, str):
         return False, found
     if found.boot_aggregate_ok is None:
-        return False, "the log does not start with a boot_aggregate of this bank"
+        return False, "the log does not start with a boot_aggregate of a bank that this TPM has"
     if not found.boot_aggregate_ok:
         return False, "the log's first entry is not the hash of the boot PCRs"
     return True, "the IMA log's first entry is the hash of the boot PCRs"
 
 
-def _compare_ima(evidence: Evidence) -> compare.ImaCheck | str:
+def _compare_ima(evidence: Evidence, bank: str) -> compare.ImaCheck | str:
     if not evidence.ima_log:
         return "the guest has no IMA log"
     try:
         entries = imalog.parse(evidence.ima_log)
-        return compare.compare_ima(entries, _judged_bank(evidence), evidence.bank)
+        values = _judged_bank(evidence) if bank == evidence.bank else evidence.inside(bank)
+        return compare.compare_ima(entries, values, bank)
     except (LogError, ValueError) as error:
         return f"the IMA log cannot be read: {error}"
 

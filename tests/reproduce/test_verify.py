@@ -52,7 +52,9 @@ def test_a_builder_that_puts_the_time_into_the_initrd_is_found_out(tmp_path: Pat
     chosen = recipes.load("minimal", project / "recipes", project / "overlays")
     verdict = verify(chosen, "minimal", settings, keep=False)
     assert not verdict.identical
-    assert [(each.where, each.name, each.what) for each in verdict.differences] == [
+    # packed, the two times may differ in length: then the initrd's directory entry and padding differ too
+    found = [each for each in verdict.differences if each.where != "outside of any file"]
+    assert [(each.where, each.name, each.what) for each in found] == [
         ("ISO", "/live/initrd.img", "content"),
         ("/live/initrd.img", "etc/built", "content"),
     ]
