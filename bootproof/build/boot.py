@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bootproof import process
+from bootproof.build.debfile import regular_files
 from bootproof.build.templates import render
 from bootproof.build.verity import Verity
 from bootproof.errors import HostError
@@ -20,7 +20,7 @@ _MODULES = (
 _FORMAT = "i386-pc-eltorito"
 _TITLES = {"live": "start from the medium", "toram": "copy to memory, then start", "rescue": "rescue shell"}
 _EXTRA = {"live": (), "toram": ("bootproof.toram",), "rescue": ("bootproof.rescue",)}
-_PREFIX = "./usr/lib/grub/i386-pc/"
+_PREFIX = "usr/lib/grub/i386-pc/"
 MENU_PATH = "/boot/grub/grub.cfg"
 
 
@@ -80,17 +80,9 @@ def build_grub(folder: Path, *, deb: Path, config: Path) -> list[str]:
     """
     modules = folder / "i386-pc"
     modules.mkdir()
-    with process.running(["dpkg-deb", "--fsys-tarfile", deb], stdout=-1) as child:
-        assert child.stdout is not None
-        with tarfile.open(fileobj=child.stdout, mode="r|") as archive:
-            for member in archive:
-                stream = (
-                    archive.extractfile(member)
-                    if member.name.startswith(_PREFIX) and member.isreg()
-                    else None
-                )
-                if stream is not None:
-                    (modules / member.name.removeprefix(_PREFIX)).write_bytes(stream.read())
+    for name, content in regular_files(deb):
+        if name.startswith(_PREFIX):
+            (modules / name.removeprefix(_PREFIX)).write_bytes(content.read())
     if not (modules / "cdboot.img").is_file():
         raise HostError(f"there is no GRUB for BIOS in {deb}")
     process.run(mkimage_command(modules, config, folder / "eltorito.img"))

@@ -17,6 +17,7 @@ from typing import Any
 
 from bootproof import process
 from bootproof.build import cpio
+from bootproof.build.debfile import regular_files
 from bootproof.build.layer import Entry
 from bootproof.errors import HostError
 
@@ -89,14 +90,9 @@ def _module_nodes(kernel: Path, record: Mapping[str, Any], work: Path) -> dict[s
 
 
 def read_busybox(deb: Path) -> bytes:
-    with process.running(["dpkg-deb", "--fsys-tarfile", deb], stdout=-1) as child:
-        assert child.stdout is not None
-        with tarfile.open(fileobj=child.stdout, mode="r|") as archive:
-            for member in archive:
-                if member.name in ("./bin/busybox", "./usr/bin/busybox") and member.isreg():
-                    stream = archive.extractfile(member)
-                    assert stream is not None
-                    return stream.read()
+    for path, content in regular_files(deb):
+        if path in ("bin/busybox", "usr/bin/busybox"):
+            return content.read()
     raise HostError(f"there is no busybox in {deb}")
 
 

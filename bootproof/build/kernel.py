@@ -14,11 +14,13 @@ import shutil
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from bootproof import process
+from bootproof.build.debfile import regular_files
 from bootproof.errors import BootproofError
 
-_MODULE = re.compile(r"^\./(?:usr/)?lib/modules/(?P<version>[^/]+)/(?P<path>.+)$")
+_MODULE = re.compile(r"^(?:usr/)?lib/modules/(?P<version>[^/]+)/(?P<path>.+)$")
 _SUFFIXES = (".ko", ".ko.xz")
 # Prefixes of the modaliases under /sys/bus/*/devices, which initrd/init looks at
 BUSES = frozenset({"pci", "usb", "scsi", "virtio", "hid", "vmbus", "xen", "acpi", "mmc", "sdio"})
@@ -178,27 +180,22 @@ def modinfo(module: bytes) -> Modinfo:
 def _extract(deb: Path, work: Path, folder: Path) -> str:
     """Unpack the kernel image and the modules of a package; return the kernel's version."""
     version = ""
-    with process.running(["dpkg-deb", "--fsys-tarfile", deb], stdout=-1) as child:
-        assert child.stdout is not None
-        with tarfile.open(fileobj=child.stdout, mode="r|") as archive:
-            for member in archive:
-                match = _MODULE.match(member.name)
-                if member.isfile() and match:
-                    version = match["version"]
-                    _write(archive, member, work / "usr/lib/modules" / version / match["path"])
-                elif member.isfile() and member.name.startswith("./boot/vmlinuz-"):
-                    _write(archive, member, folder / "vmlinuz")
-        if child.wait() != 0 or not version:
-            raise BootproofError(f"{deb} is not a kernel package", "mend the recipe's kernel.package")
+    for path, content in regular_files(deb):
+        match = _MODULE.match(path)
+        if match:
+            version = match["version"]
+            _write(content, work / "usr/lib/modules" / version / match["path"])
+        elif path.startswith("boot/vmlinuz-"):
+            _write(content, folder / "vmlinuz")
+    if not version or not (folder / "vmlinuz").is_file():
+        raise BootproofError(f"{deb} is not a kernel package", "mend the recipe's kernel.package")
     return version
 
 
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    source = archive.extractfile(member)
-    assert source is not None
+def _write(content: IO[bytes], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as stream:
-        shutil.copyfileobj(source, stream)
+        shutil.copyfileobj(content, stream)
 
 
 def _pack(work: Path, target: Path) -> None:

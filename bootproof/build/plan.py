@@ -71,7 +71,7 @@ class Plan:
             deb = self.debs.verified(package)
             return kernel.unpack(folder, deb=deb, keep=chosen.modules, initrd=chosen.initrd_modules)
 
-        return Step("kernel", "kernel and modules", inputs, work, code=("kernel",))
+        return Step("kernel", "kernel and modules", inputs, work, code=("kernel", "debfile"))
 
     @cached_property
     def python(self) -> Step | None:
@@ -158,7 +158,8 @@ class Plan:
             deb = self.debs.verified(busybox)
             return initrd.build(folder, sources=sources, policy=policy, kernel=kernel, busybox=deb)
 
-        return Step("initrd", "initrd", inputs, work, code=("initrd", "cpio"), needs={"kernel": self.kernel})
+        code, needs = ("initrd", "cpio", "debfile"), {"kernel": self.kernel}
+        return Step("initrd", "initrd", inputs, work, code=code, needs=needs)
 
     @cached_property
     def grub(self) -> Step:
@@ -171,7 +172,7 @@ class Plan:
         def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
             return boot.build_grub(folder, deb=self.debs.verified(package), config=config)
 
-        return Step("grub", "boot loader", inputs, work, code=("boot",))
+        return Step("grub", "boot loader", inputs, work, code=("boot", "debfile"))
 
     def iso(self, base: Path, own: Path) -> Step:
         """Return the last step; the root hashes of the finished layers `base` and `own` are part of what

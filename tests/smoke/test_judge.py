@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from bootproof.measure import imalog, pcr
+from bootproof.recipe import model
 from bootproof.smoke.evidence import Evidence
 from bootproof.smoke.judge import CHECKS, GUEST, MEASUREMENT, Check, judge
 from tests.smoke.recorded import good, layer
@@ -150,3 +153,31 @@ def test_what_does_not_apply_is_said_and_not_failed() -> None:
 
 def test_only_what_the_recipe_asks_for_is_judged() -> None:
     assert [check.name for check in judge(good(), ["verity"])] == ["verity", "units"]
+
+
+def test_recipes_can_ask_for_exactly_the_checks_there_are() -> None:
+    assert set(get_args(model.Check)) == set(CHECKS)
+
+
+def tpm20() -> Evidence:
+    """A recorded boot with TPM 2.0: two banks, and IMA writes boot_aggregate for sha256."""
+    folder = Path(__file__).parents[1] / "data/boot-6.12-tpm20"
+    banks = json.loads((folder / "pcrs.json").read_text())
+    return Evidence(
+        "swtpm",
+        ima_log=(folder / "binary_runtime_measurements").read_bytes(),
+        sysfs={name: {int(n): bytes.fromhex(v) for n, v in bank.items()} for name, bank in banks.items()},
+    )
+
+
+def test_boot_aggregate_is_judged_in_the_bank_it_was_made_for() -> None:
+    assert tpm20().bank == "sha1"
+    assert failed(judge(tpm20(), ["boot-aggregate"], "2.0")) == set()
+
+
+@pytest.mark.parametrize("number", [0, 9])
+def test_boot_aggregate_of_other_pcrs_fails_in_that_bank(number: int) -> None:
+    evidence = tpm20()
+    changed = {**evidence.sysfs["sha256"], number: b"\x55" * 32}
+    evidence = replace(evidence, sysfs={**evidence.sysfs, "sha256": changed})
+    assert failed(judge(evidence, ["boot-aggregate"], "2.0")) == {"boot-aggregate"}
