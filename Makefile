@@ -21,7 +21,7 @@ test-unit: setup-test  ## the tests that need no machine, with linters and types
 	@echo "== unit tests, linters, types"
 	$(PYTEST)
 
-test-matrix: setup-test  ## slow extras: all suites and ways to boot
+test-matrix: setup-test  ## every suite, recipe, medium and TPM, built and booted: an hour
 	@echo "== machine tests, all suites and ways to boot"
 	$(PYTEST) -m matrix
 

@@ -12,7 +12,8 @@ PYTHON = PROJECT / ".venv" / "bin" / "python"
 if __name__ == "__main__":
     if Path(sys.prefix) != PYTHON.parents[1] and PYTHON.exists():
         os.execv(  # noqa: S606 - the same program again, with the packages of .venv
-            PYTHON, [str(PYTHON), str(PROJECT / "builder.py"), *sys.argv[1:]],
+            PYTHON,
+            [str(PYTHON), str(PROJECT / "builder.py"), *sys.argv[1:]],
         )
     sys.path.insert(0, str(PROJECT))
     try:

@@ -14,7 +14,7 @@ from bootproof import process
 def regular_files(deb: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield path (no leading `./`) and content of each regular file, in the package's order.
 
-    A content can be read until the next one is asked for; a caller that has found what it wants may stop early.
+    A content can be read until the next one is asked for; a caller that has enough may stop early.
     A package that cannot be read is a `HostError`.
     """
     command = ["dpkg-deb", "--fsys-tarfile", str(deb)]

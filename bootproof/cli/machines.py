@@ -17,7 +17,9 @@ from bootproof.recipe import Recipe, from_data
 
 DEFAULT_MEMORY = 1024
 
-TARGET = typer.Argument(..., metavar="RECIPE|ISO", help="a recipe that has been built, or an ISO file")
+TARGET = typer.Argument(
+    ..., metavar="RECIPE|ISO", help="a recipe that has been built (its name or its file), or an ISO"
+)
 VTPM = typer.Option("python", "--vtpm", help="python (our own emulator), swtpm, passthrough or none")
 TPM = typer.Option("1.2", "--tpm", help="version of the TPM: 1.2 or 2.0")
 FIRMWARE = typer.Option("bios", "--firmware", help="bios, uefi or secureboot")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import selectors
 import socket
 import tempfile
@@ -26,6 +27,8 @@ from bootproof.process import run, running
 KVM_DEVICE = Path("/dev/kvm")
 FIRST_LINE_SECONDS = 6.0
 PANIC_SECONDS = 30.0
+# What QEMU puts before its messages: its own name and, before an assertion, a place in its source
+_SPEAKER = re.compile(r"^\S+: (?:\S+\.c:\d+: )?")
 _FIRST_LINE = b"Linux version"
 _LAST_LINE = b"Kernel panic - not syncing: VFS"
 _MOST_OUTPUT = 1 << 20
@@ -131,7 +134,7 @@ def probe(
     if _LAST_LINE in text:
         return Finding(works=True, reason=f"a Linux guest booted under {name} in {seconds:.1f} s")
     if ended:
-        why = said[-1] if said else "the guest ended without a word"
+        why = _SPEAKER.sub("", said[-1]) if said else "the guest ended without a word"
         return Finding(works=False, reason=f"{name} was tried: {why}")
     if _FIRST_LINE in text:
         return Finding(

@@ -30,19 +30,35 @@ class Image:
 
 
 def find_image(target: str, out: Path = OUT) -> Image:
-    """Return the image that `target` names: an ISO file by its path, or a recipe built into `out`."""
-    if target.endswith(".iso") or "/" in target:
-        iso = Path(target)
-        if not iso.is_file():
-            raise BootproofError(f"{target}: there is no such file", "name an ISO file or a recipe")
-        settings = _settings_beside(iso)
-        return Image(iso.resolve(), settings, out / (settings["name"] if settings else iso.stem))
-    iso = out / target / f"{target}.iso"
+    """Return the image that `target` names: an ISO file, or a recipe (its name or file) built into `out`."""
+    if not target.endswith(".toml") and (target.endswith(".iso") or "/" in target):
+        return _file_image(Path(target), out)
+    name = Path(target).name.removesuffix(".toml")
+    iso = out / name / f"{name}.iso"
     if not iso.is_file():
         raise BootproofError(
             f"{target} has not been built: there is no {iso}", f"./builder.py build {target}"
         )
-    return Image(iso.resolve(), _settings_beside(iso), out / target)
+    return Image(iso.resolve(), _settings_beside(iso), out / name)
+
+
+def _file_image(iso: Path, out: Path) -> Image:
+    if not iso.is_file():
+        raise BootproofError(f"{iso}: there is no such file", "name an ISO file or a recipe")
+    if not _is_iso(iso):
+        raise BootproofError(f"{iso} is not an ISO image", "name an ISO file or a recipe")
+    settings = _settings_beside(iso)
+    return Image(iso.resolve(), settings, out / (settings["name"] if settings else iso.stem))
+
+
+def _is_iso(path: Path) -> bool:
+    """Whether sector 16 holds a volume descriptor of ISO 9660 (ECMA-119, 6.7.1 and 8.1)."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(16 * 2048)
+            return stream.read(6)[1:] == b"CD001"
+    except OSError as error:
+        raise BootproofError(f"{path} cannot be read: {error.strerror}", "name an ISO file") from None
 
 
 def _settings_beside(iso: Path) -> Mapping[str, Any] | None:

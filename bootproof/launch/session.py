@@ -99,9 +99,7 @@ def _last_lines(log: Path) -> list[str]:
 
 
 @contextmanager
-def running_machine(
-    machine: Machine, places: Places, *, watched: Collection[str] = ()
-) -> Iterator[Session]:
+def running_machine(machine: Machine, places: Places, *, watched: Collection[str] = ()) -> Iterator[Session]:
     """Start the TPM emulator, if one is wished for, and QEMU; end both with the block.
 
     `watched` names the channels that the session gets (of `WATCHED`); the caller has to read them all, for a

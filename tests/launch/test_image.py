@@ -22,6 +22,22 @@ def test_recipe_that_was_not_built_says_how(tmp_path: Path) -> None:
         find_image("demo", tmp_path)
 
 
+def test_recipe_is_named_by_its_file_as_well(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.iso").write_bytes(b"")
+    image = find_image("/elsewhere/mine.toml", tmp_path)
+    assert (image.name, image.folder) == ("mine", tmp_path / "mine")
+    with pytest.raises(BootproofError, match=r"builder.py build your.toml"):
+        find_image("your.toml", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"kernel = 1\n", bytes(40_000)])
+def test_file_that_is_not_an_image(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.iso").write_bytes(content)
+    with pytest.raises(BootproofError, match=r"x.iso is not an ISO image"):
+        find_image(str(tmp_path / "x.iso"), tmp_path)
+
+
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BootproofError, match="no such file"):
         find_image(str(tmp_path / "x.iso"), tmp_path)
@@ -43,7 +59,7 @@ def test_file_takes_its_recipe_from_the_build_info_beside_it(
 ) -> None:
     iso = tmp_path / "given" / "some.iso"
     iso.parent.mkdir()
-    iso.write_bytes(b"")
+    boot_sector_iso(iso, b"hello")
     if info is not None:
         (iso.parent / "buildinfo.json").write_text(info)
     image = find_image(str(iso), tmp_path / "out")
