@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Any
 
-from bootproof.tpm.codes import TAG_REQUEST
 from bootproof.tpm.wire import Structure
 
 
@@ -25,10 +24,13 @@ class In(Flag):
 
 @dataclass(frozen=True)
 class Command:
-    """One ordinal: dispatch, GetCapability(ORD) and the table in docs/vtpm.md all derive from it.
+    """One ordinal: dispatch, GetCapability(ORD), audit, transport sessions, the fuzzer and the documentation
+    derive from it.
 
-    `handler(tpm, parameters)` returns the response's parameters, or None if it has none; `tag` says
-    how many authorisation sessions it has; `section` is the place in Part 3 of the specification.
+    `handler(subject, parameters)` returns the response's parameters, or None if it has none. The subject is
+    the Tpm for a command that never has an authorisation, a Call for all others. `section` is the place in
+    Part 3 of the specification. `auths` says how many authorisations may come with it, `handles` and
+    `out_handles` how many of its first parameters are handles that no HMAC is about.
     """
 
     ordinal: int
@@ -37,5 +39,12 @@ class Command:
     handler: Callable[[Any, Any], Structure | None]
     parameters: type[Structure]
     allowed: In = In.NONE
-    tag: int = TAG_REQUEST
+    auths: tuple[int, ...] = (0,)
+    handles: int = 0
+    out_handles: int = 0
     keeps_sha1: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it never has an authorisation."""
+        return self.auths == (0,)

@@ -12,12 +12,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from bootproof.tpm.codes import HEADER_SIZE, TAG_RESPONSE, Ord, Rc, TpmError
+from bootproof.tpm.call import AUTH_IN_SIZE, AuthIn, Call
+from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, TAG_RESPONSE, Rc, TpmError
 from bootproof.tpm.command import Command, In
+from bootproof.tpm.keys import KeySlots
 from bootproof.tpm.limits import BUFFER_SIZE
+from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.pcrs import ZEROS, PcrBank
+from bootproof.tpm.sessions import SessionTable
 from bootproof.tpm.state import Permanent, StClearFlags, Volatile
 from bootproof.tpm.store import Kind, StateError
+from bootproof.tpm.structures.keys import sha1
 
 _HEADER: Final = struct.Struct(">HII")
 _LOG: Final = logging.getLogger("vtpm")
@@ -37,12 +42,14 @@ class Store(Protocol):
         """Forget it."""
 
 
-def response(rc: int, body: bytes = b"") -> bytes:
-    """Return a response without authorisation sessions."""
-    return _HEADER.pack(TAG_RESPONSE, HEADER_SIZE + len(body), rc) + body
+def response(rc: int, body: bytes = b"", auths: int = 0) -> bytes:
+    """Return a response; its body ends with that many authorisations."""
+    return _HEADER.pack(TAG_RESPONSE + auths, HEADER_SIZE + len(body), rc) + body
 
 
 _SUCCESS: Final = response(Rc.SUCCESS)
+_OK: Final = bytes(4)  # the result code, in HMACs
+_ORDINAL: Final = slice(6, HEADER_SIZE)
 
 
 class Tpm:
@@ -76,6 +83,8 @@ class Tpm:
         self.os_present = False
         self.stclear = StClearFlags()
         self.pcrs = PcrBank()
+        self.keys: KeySlots = KeySlots(self)
+        self.sessions = SessionTable()
         self.sha1: Any = None
         self.launch_hash: Any = None
         self.start_ticks()
@@ -111,12 +120,16 @@ class Tpm:
             ticks=self.ticks(),
             tick_nonce=self.tick_nonce,
             pcrs=self.pcrs.encode(),
+            keys=self.keys.stored(),
+            sessions=tuple(self.sessions),
         )
 
     def _resume(self, state: Volatile) -> None:
         self.post_init, self.failed, self.os_present = state.post_init, state.failed, state.os_present
         self.stclear, self.tick_nonce = state.stclear, state.tick_nonce
         self.pcrs.load(state.pcrs)
+        self.keys.restore(state.keys)
+        self.sessions.restore(state.sessions)
         self._tick_zero = time.monotonic_ns() - state.ticks * 1000
 
     def start_ticks(self) -> None:
@@ -175,10 +188,34 @@ class Tpm:
         if command is None:
             raise TpmError(Rc.BAD_ORDINAL)
         self._admit(command)
-        if tag != command.tag:
+        count = tag - TAG_REQUEST
+        if count not in command.auths:
             raise TpmError(Rc.BADTAG)
-        answer = command.handler(self, command.parameters.decode(request[HEADER_SIZE:]))
-        return _SUCCESS if answer is None else response(0, answer.encode())
+        if command.plain:
+            answer = command.handler(self, command.parameters.decode(request[HEADER_SIZE:]))
+            return _SUCCESS if answer is None else response(0, answer.encode())
+        return self._run_authorized(command, request, count)
+
+    def _run_authorized(self, command: Command, request: bytes, count: int) -> bytes:
+        """Run a command that may have authorisations: `count` of them end the request (Part 1, 13)."""
+        end = len(request) - count * AUTH_IN_SIZE
+        if end < HEADER_SIZE:
+            raise TpmError(Rc.BAD_PARAM_SIZE)
+        parameters = request[HEADER_SIZE:end]
+        args = command.parameters.decode(parameters)
+        given = [
+            AuthIn.decode(request[at : at + AUTH_IN_SIZE]) for at in range(end, len(request), AUTH_IN_SIZE)
+        ]
+        code = request[_ORDINAL]
+        call = Call(self, command, sha1(code, parameters[4 * command.handles :]), given)
+        try:
+            answer = command.handler(call, args)
+            body = b"" if answer is None else answer.encode()
+            auths = call.answer(sha1(_OK, code, body[4 * command.out_handles :]))
+        except Exception as error:
+            call.abandon(error.rc if isinstance(error, TpmError) else Rc.FAIL)
+            raise
+        return response(0, body + auths, count)
 
     def _admit(self, command: Command) -> None:
         """Refuse what the state of the TPM does not allow, and end what any other command ends."""

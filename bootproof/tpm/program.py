@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from bootproof.tpm import limits
-from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, Ord
+from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.commands.vendor import SET_LOCALITY
 from bootproof.tpm.machine import Tpm
 from bootproof.tpm.options import HELP, Config, LogTarget, UsageError, parse
+from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.server import Server
 from bootproof.tpm.signals import ending_signals
 from bootproof.tpm.sockets import Endpoint, Listener, SocketError, connected

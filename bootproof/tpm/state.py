@@ -2,7 +2,7 @@
 """What the TPM remembers: for ever (Permanent), over a suspend (SavedState), and in a machine's snapshot
 (Volatile).
 
-Version 1 of each layout; the number is in the container (see store.py), so that a later layout can be told
+Version 2 of each layout; the number is in the container (see store.py), so that a later layout can be told
 from it.
 """
 
@@ -12,20 +12,25 @@ from typing import Final
 
 from bootproof.tpm.codes import DIGEST_SIZE
 from bootproof.tpm.pcrs import BANK_SIZE
+from bootproof.tpm.structures.keys import Key, StoreAsymKey
 from bootproof.tpm.wire import (
     Structure,
     boolean,
     digest,
+    listed,
     nested,
+    optional,
     raw,
     sized32,
     structure,
     structure_tag,
+    uint8,
     uint16,
+    uint32,
     uint64,
 )
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 
 
 @structure
@@ -68,6 +73,42 @@ class StClearFlags(Structure):
 
 
 @structure
+class StoredKey(Structure):
+    """A key with its private part, as it lies in the TPM.
+
+    `parent_pcr`: its use depends on PCRs of an ancestor (parentPCRStatus of TPM_CERTIFY_INFO).
+    """
+
+    handle: int = uint32()
+    key: Key = nested(Key)
+    secret: StoreAsymKey = nested(StoreAsymKey)
+    parent_pcr: bool = boolean(default=False)
+
+
+@structure
+class Session(Structure):
+    """An authorisation session (Part 1, 13); `delegation` is of DSAP: an encoded TPM_DELEGATIONS."""
+
+    handle: int = uint32()
+    protocol: int = uint16()
+    nonce_even: bytes = digest()
+    entity: int = uint16(default=0)
+    identity: bytes = digest(default=bytes(DIGEST_SIZE))
+    adip: int = uint8(default=0)
+    shared_secret: bytes = digest(default=bytes(DIGEST_SIZE))
+    delegation: bytes = sized32(default=b"")
+
+
+@structure
+class Owner(Structure):
+    """What TPM_TakeOwnership installs and TPM_OwnerClear removes."""
+
+    auth: bytes = digest()
+    srk: StoredKey = nested(StoredKey)
+    evict: tuple[StoredKey, ...] = listed(StoredKey, default=())
+
+
+@structure
 class SavedState(Structure):
     """What TPM_SaveState keeps for TPM_Startup(ST_STATE) (Part 3, 3.3)."""
 
@@ -81,6 +122,11 @@ class Permanent(Structure):
 
     flags: PermanentFlags = nested(PermanentFlags, default_factory=PermanentFlags)
     saved: bytes = sized32(default=b"")
+    ek: StoredKey | None = optional(StoredKey, default=None)
+    ek_reset: bytes = digest(default=bytes(DIGEST_SIZE))
+    tpm_proof: bytes = digest(default=bytes(DIGEST_SIZE))
+    owner: Owner | None = optional(Owner, default=None)
+    operator_auth: bytes = digest(default=bytes(DIGEST_SIZE))
 
 
 @structure
@@ -97,6 +143,8 @@ class Volatile(Structure):
     ticks: int = uint64()
     tick_nonce: bytes = raw(DIGEST_SIZE)
     pcrs: bytes = raw(BANK_SIZE)
+    keys: tuple[StoredKey, ...] = listed(StoredKey, default=())
+    sessions: tuple[Session, ...] = listed(Session, default=())
 
 
 @structure

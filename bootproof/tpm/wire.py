@@ -15,7 +15,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Final, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Final, Literal, Self, TypeVar, dataclass_transform
 
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
 
@@ -74,6 +74,7 @@ def _sized_codec(length_layout: str) -> Codec:
 
 _UINT8, _UINT16, _UINT32, _UINT64, _BOOL = (_fixed_codec(layout) for layout in "BHIQ?")
 _SIZED16, _SIZED32 = _sized_codec("H"), _sized_codec("I")
+_COUNT: Final = struct.Struct(">I")
 _CODEC: Final = "codec"
 
 
@@ -126,15 +127,16 @@ def sized32(*, default: Any = MISSING) -> Any:
     return _declare(_SIZED32, default)
 
 
-def structure_tag(*, default: int) -> Any:
-    """Declare a TPM_STRUCTURE_TAG, which must have this value."""
+def structure_tag(*, default: int, init: Literal[False] = False) -> Any:
+    """Declare a TPM_STRUCTURE_TAG, which must have this value and is not given when one is made."""
 
     def read(reader: Reader) -> int:
         if reader.take(2) != default.to_bytes(2):
             raise TpmError(Rc.INVALID_STRUCTURE)
         return default
 
-    return _declare(Codec(read, lambda tag: int(tag).to_bytes(2)), default)
+    codec = Codec(read, lambda tag: int(tag).to_bytes(2))
+    return field(default=default, init=init, metadata={_CODEC: codec})
 
 
 def nested(kind: type[Structure], *, default_factory: Any = MISSING) -> Any:
@@ -143,17 +145,47 @@ def nested(kind: type[Structure], *, default_factory: Any = MISSING) -> Any:
     return field(default_factory=default_factory, metadata={_CODEC: codec})
 
 
+def optional(kind: type[Structure], *, default: Any = MISSING) -> Any:
+    """Declare a structure that follows a UINT32 with its size; None where the size is 0."""
+
+    def read(reader: Reader) -> Structure | None:
+        data = _SIZED32.read(reader)
+        return kind.decode(data) if data else None
+
+    def write(value: Structure | None) -> bytes:
+        return _SIZED32.write(b"" if value is None else value.encode())
+
+    return _declare(Codec(read, write), default)
+
+
+def listed(kind: type[Structure], *, default: Any = MISSING) -> Any:
+    """Declare a UINT32 and that many structures, as a tuple."""
+
+    def read(reader: Reader) -> tuple[Structure, ...]:
+        (count,) = _COUNT.unpack(reader.take(_COUNT.size))
+        if count > _LONGEST:
+            raise TpmError(Rc.SIZE)
+        return tuple(kind.read(reader) for _ in range(count))
+
+    def write(values: tuple[Structure, ...]) -> bytes:
+        return _COUNT.pack(len(values)) + b"".join([value.encode() for value in values])
+
+    return _declare(Codec(read, write), default)
+
+
 class Structure:
     """Base of everything that @structure declares."""
 
     __slots__ = ()
     CODECS: ClassVar[tuple[tuple[str, Codec], ...]] = ()
+    TAGS: ClassVar[int] = 0  # how many of the first fields are not given when one is made
     PACKER: ClassVar[struct.Struct | None] = None
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read one structure and leave the cursor behind it."""
-        return cls(*[codec.read(reader) for _, codec in cls.CODECS])
+        values = [codec.read(reader) for _, codec in cls.CODECS]
+        return cls(*values[cls.TAGS :])
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -191,6 +223,8 @@ S = TypeVar("S", bound=Structure)
         sized32,
         structure_tag,
         nested,
+        optional,
+        listed,
     ),
 )
 def structure(cls: type[S]) -> type[S]:
@@ -200,6 +234,7 @@ def structure(cls: type[S]) -> type[S]:
     rest of a short command.
     """
     made = dataclass(slots=True)(cls)
+    made.TAGS = sum(not part.init for part in fields(made))  # type: ignore[arg-type]
     made.CODECS = tuple((part.name, part.metadata[_CODEC]) for part in fields(made))  # type: ignore[arg-type]
     if made.CODECS and all(codec.fixed for _, codec in made.CODECS):
         made.PACKER = struct.Struct(">" + "".join(codec.fixed for _, codec in made.CODECS))

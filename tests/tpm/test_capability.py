@@ -57,18 +57,18 @@ def test_versions(bench: Bench) -> None:
     ("area", "sub", "value"),
     [
         (7, "", "0000"),
-        (8, "00000001 0003 0001 0000000c 00000800 00000002 00000000", "00"),
+        (8, "00000001 0003 0001 0000000c 00000800 00000002 00000000", "01"),
         (0x0D, "", ""),
         (0x14, "00000001", "0000"),
-        (2, "00000001", "00"),
-        (3, "0001", "00"),
+        (2, "00000001", "01"),
+        (3, "0001", "01"),
         (9, "00000001", "00"),
         (0x15, "0004", "00"),
         (0x18, "01010003", "01"),
         (0x18, "01010004", "00"),
     ],
 )
-def test_areas_of_what_this_tier_does_not_have(bench: Bench, area: int, sub: str, value: str) -> None:
+def test_areas(bench: Bench, area: int, sub: str, value: str) -> None:
     assert capability(bench, area, sub) == (0, value)
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.codes import Rc, TpmError
+from bootproof.tpm.command import Command, In
+from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.pcrs import PcrBank
 from bootproof.tpm.state import SavedState, StClearFlags
 from bootproof.tpm.wire import Nothing, Structure, sized32, structure, uint16
@@ -78,3 +80,12 @@ def self_test(_tpm: Tpm, _args: Nothing) -> None:
 def get_test_result(tpm: Tpm, _args: Nothing) -> TestResultOut:
     """Say in words whether the TPM is usable."""
     return TestResultOut(b"no state to start from" if tpm.failed else b"passed")
+
+
+ROWS: Final = (
+    Command(Ord.STARTUP, "TPM_Startup", "3.2", startup, StartupIn, In.OFF | In.POST_INIT | In.FAILED),
+    Command(Ord.SAVE_STATE, "TPM_SaveState", "3.3", save_state, Nothing, In.OFF),
+    Command(Ord.SELF_TEST_FULL, "TPM_SelfTestFull", "4.1", self_test, Nothing, In.OFF),
+    Command(Ord.CONTINUE_SELF_TEST, "TPM_ContinueSelfTest", "4.2", self_test, Nothing, In.OFF),
+    Command(Ord.GET_TEST_RESULT, "TPM_GetTestResult", "4.3", get_test_result, Nothing, In.OFF | In.FAILED),
+)

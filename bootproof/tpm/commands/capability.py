@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import limits
-from bootproof.tpm.codes import Ord, Rc, TpmError
-from bootproof.tpm.commands.sessions import RT_AUTH, RT_CONTEXT, RT_COUNTER, RT_DAA, RT_KEY, RT_TRANS
+from bootproof.tpm.codes import Rc, TpmError
+from bootproof.tpm.command import Command, In
+from bootproof.tpm.numbers import Resource
+from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.wire import (
     Reader,
     Structure,
@@ -188,8 +190,18 @@ def _nv_index(_tpm: Tpm, sub: bytes) -> bytes:
     raise TpmError(Rc.BADINDEX)
 
 
+_LISTED: Final = (
+    Resource.KEY,
+    Resource.AUTH,
+    Resource.TRANS,
+    Resource.CONTEXT,
+    Resource.COUNTER,
+    Resource.DAA_TPM,
+)
+
+
 def _handle_list(_tpm: Tpm, sub: bytes) -> bytes:
-    if _sub_number(sub) not in (RT_KEY, RT_AUTH, RT_TRANS, RT_CONTEXT, RT_COUNTER, RT_DAA):
+    if _sub_number(sub) not in _LISTED:
         raise TpmError(Rc.BAD_PARAMETER)
     return _handles()
 
@@ -247,3 +259,10 @@ def get_capability(tpm: Tpm, args: GetCapabilityIn) -> GetCapabilityOut:
     if answer is None:
         raise TpmError(Rc.BAD_MODE)
     return GetCapabilityOut(answer(tpm, args.sub))
+
+
+ROWS: Final = (
+    Command(
+        Ord.GET_CAPABILITY, "TPM_GetCapability", "7.1", get_capability, GetCapabilityIn, In.OFF | In.FAILED
+    ),
+)

@@ -8,8 +8,10 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.codes import HEADER_SIZE, Rc, TpmError
+from bootproof.tpm.command import Command, In
 from bootproof.tpm.commands.integrity import extend_pcr
 from bootproof.tpm.limits import BUFFER_SIZE
+from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.wire import Nothing, Structure, digest, sized32, structure, uint32
 
 if TYPE_CHECKING:
@@ -117,3 +119,21 @@ def _finish(tpm: Tpm, data: bytes) -> bytes:
         raise TpmError(Rc.SHA_THREAD)
     thread.update(data)
     return bytes(thread.digest())
+
+
+ROWS: Final = (
+    Command(Ord.GET_RANDOM, "TPM_GetRandom", "13.6", get_random, GetRandomIn),
+    Command(Ord.STIR_RANDOM, "TPM_StirRandom", "13.7", stir_random, BytesIn),
+    Command(Ord.SHA1_START, "TPM_SHA1Start", "13.1", sha1_start, Nothing, In.OFF, keeps_sha1=True),
+    Command(Ord.SHA1_UPDATE, "TPM_SHA1Update", "13.2", sha1_update, BytesIn, In.OFF, keeps_sha1=True),
+    Command(Ord.SHA1_COMPLETE, "TPM_SHA1Complete", "13.3", sha1_complete, BytesIn, In.OFF, keeps_sha1=True),
+    Command(
+        Ord.SHA1_COMPLETE_EXTEND,
+        "TPM_SHA1CompleteExtend",
+        "13.4",
+        sha1_complete_extend,
+        CompleteExtendIn,
+        In.OFF,
+        keeps_sha1=True,
+    ),
+)

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.codes import Rc, TpmError
+from bootproof.tpm.command import Command, In
 from bootproof.tpm.limits import PCR_COUNT, PCR_SELECT_SIZE
+from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.pcrs import ZEROS
 from bootproof.tpm.wire import Structure, digest, sized16, structure, uint32
 
@@ -70,3 +72,10 @@ def pcr_reset(tpm: Tpm, args: PcrResetIn) -> None:
     if not selected:
         raise TpmError(Rc.INVALID_PCR_INFO)
     tpm.pcrs.reset(selected, tpm.locality, tpm.os_present)
+
+
+ROWS: Final = (
+    Command(Ord.EXTEND, "TPM_Extend", "16.1", extend, ExtendIn, In.OFF),
+    Command(Ord.PCR_READ, "TPM_PCRRead", "16.2", pcr_read, PcrReadIn),
+    Command(Ord.PCR_RESET, "TPM_PCR_Reset", "16.4", pcr_reset, PcrResetIn, In.OFF),
+)

@@ -10,6 +10,8 @@ from enum import IntFlag
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.codes import Rc, TpmError
+from bootproof.tpm.command import Command, In
+from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.wire import Nothing, Structure, structure, uint16
 
 if TYPE_CHECKING:
@@ -97,3 +99,16 @@ def reset_established(tpm: Tpm, locality: int) -> None:
     if locality not in _TRUSTED_LOCALITIES:
         raise TpmError(Rc.BAD_LOCALITY)
     tpm.commit_flags(established=False)
+
+
+ROWS: Final = (
+    Command(Ord.PHYSICAL_PRESENCE, "TSC_PhysicalPresence", "6.6", physical_presence, PresenceIn, In.OFF),
+    Command(
+        Ord.RESET_ESTABLISHMENT_BIT,
+        "TSC_ResetEstablishmentBit",
+        "6.7",
+        reset_establishment_bit,
+        Nothing,
+        In.OFF,
+    ),
+)

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One command with authorisation sessions on its way through the TPM (Part 1, 13; Part 3, 18)."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from bootproof.tpm import entities
+from bootproof.tpm.codes import Rc, TpmError
+from bootproof.tpm.crypto.padding import xor
+from bootproof.tpm.entities import Entity
+from bootproof.tpm.numbers import Adip, AuthUsage, Protocol
+from bootproof.tpm.sessions import hmac_sha1, new_nonce
+from bootproof.tpm.structures.keys import sha1
+from bootproof.tpm.wire import Structure, boolean, digest, structure, uint32
+
+if TYPE_CHECKING:
+    from bootproof.tpm.command import Command
+    from bootproof.tpm.keys import LoadedKey
+    from bootproof.tpm.machine import Tpm
+    from bootproof.tpm.state import Session
+
+AUTH_IN_SIZE: Final = 45
+_AES_BLOCK: Final = 16
+
+
+@structure
+class AuthIn(Structure):
+    """One authorisation behind the parameters of a command."""
+
+    handle: int = uint32()
+    nonce_odd: bytes = digest()
+    keep: bool = boolean()
+    value: bytes = digest()
+
+
+class Slot:
+    """One authorisation of a command: what came in and, once that was verified, session and HMAC key."""
+
+    __slots__ = ("given", "keep", "key", "session")
+
+    def __init__(self, given: AuthIn) -> None:
+        self.given = given
+        self.keep = given.keep
+        self.session: Session | None = None
+        self.key: bytes | None = None
+
+
+class Call:
+    """What a handler works with: the TPM, the command, and the authorisations that came with it.
+
+    A handler has to verify every authorisation (`owner`, `key`, `authorize`); a success with one that nobody
+    looked at becomes FAIL.
+    """
+
+    __slots__ = ("command", "digest", "slots", "tpm")
+
+    def __init__(self, tpm: Tpm, command: Command, in_digest: bytes, given: list[AuthIn]) -> None:
+        self.tpm = tpm
+        self.command = command
+        self.digest = in_digest
+        self.slots = [Slot(auth) for auth in given]
+
+    @property
+    def count(self) -> int:
+        """How many authorisations came with the command."""
+        return len(self.slots)
+
+    # verifying ------------------------------------------------------------------------------------
+
+    def authorize(self, entity: Entity, slot: int = 0) -> None:
+        """Check the HMAC of that slot for the entity.
+
+        AUTHFAIL (AUTH2FAIL in the second slot), INVALID_AUTHHANDLE, DEFEND_LOCK_RUNNING.
+        """
+        current = self.slots[slot]
+        given = current.given
+        session = self.tpm.sessions.get(given.handle)
+        current.session = session
+        key = self._session_key(session, entity, slot)
+        over = (self.digest, session.nonce_even, given.nonce_odd, b"\1" if given.keep else b"\0")
+        if not hmac.compare_digest(hmac_sha1(key, *over), given.value):
+            raise self._failure(slot)
+        current.key = key
+
+    def _session_key(self, session: Session, entity: Entity, slot: int) -> bytes:
+        """Return the HMAC key for that entity in that session."""
+        if session.protocol == Protocol.OIAP:
+            return entity.secret
+        if session.identity != entity.identity:
+            raise self._failure(slot)
+        return session.shared_secret
+
+    def _failure(self, slot: int) -> TpmError:
+        return TpmError(Rc.AUTH2FAIL if slot else Rc.AUTHFAIL)
+
+    def owner(self, slot: int = 0) -> None:
+        """Check that the owner, or a delegate of his, wants it; NOSRK without an owner."""
+        self.authorize(entities.of_owner(self.tpm), slot)
+
+    def use_key(self, handle: int, slot: int | None = 0, *, reads_public: bool = False) -> LoadedKey:
+        """Return the key after checking that it may be used now, by this caller.
+
+        `slot` is None, or is not there, where the command came without authorisation for this key.
+        INVALID_KEYHANDLE, NOSRK, WRONGPCRVAL, BAD_LOCALITY, AUTHFAIL.
+        """
+        tpm = self.tpm
+        loaded = tpm.keys.get(handle)
+        if loaded.condition is not None and not reads_public:
+            loaded.condition.holds(tpm.pcrs.values, tpm.locality)
+        if slot is not None and slot < len(self.slots):
+            self.authorize(entities.of_key(loaded), slot)
+        else:
+            usage = loaded.key.auth_usage
+            if usage != AuthUsage.NEVER and not (reads_public and usage == AuthUsage.PRIV_USE_ONLY):
+                raise TpmError(Rc.AUTHFAIL)
+        return loaded
+
+    def session(self, slot: int = 0) -> Session:
+        """Return the session of a slot; INVALID_AUTHHANDLE if it is not open."""
+        return self.tpm.sessions.get(self.slots[slot].given.handle)
+
+    # authorisation data that came encrypted (Part 1, 14.8) -----------------------------------------
+
+    def decrypt_auth(self, encrypted: bytes, slot: int = 0, *, second: bool = False) -> bytes:
+        """Return new authorisation data of 20 bytes that were encrypted with the OSAP session of that slot.
+
+        `second`: it is the second one in this command. BAD_MODE for an OIAP session.
+        """
+        current = self.slots[slot]
+        session = current.session or self.session(slot)
+        if session.protocol == Protocol.OIAP:
+            raise TpmError(Rc.BAD_MODE)
+        nonce = current.given.nonce_odd if second else session.nonce_even
+        if session.adip == Adip.AES_CTR:
+            from bootproof.tpm.crypto.symmetric import aes_ctr
+
+            return aes_ctr(session.shared_secret[:_AES_BLOCK], nonce[:_AES_BLOCK], encrypted)
+        return xor(encrypted, sha1(session.shared_secret, nonce))
+
+    def end_session(self, slot: int = 0) -> None:
+        """Close the session of that slot with this command, whatever the caller wanted."""
+        self.slots[slot].keep = False
+
+    # the end --------------------------------------------------------------------------------------
+
+    def answer(self, out_digest: bytes) -> bytes:
+        """Return the authorisations of a successful response, and go on with or close the sessions."""
+        return b"".join([self._answer(slot, out_digest) for slot in self.slots])
+
+    def _answer(self, slot: Slot, out_digest: bytes) -> bytes:
+        if slot.session is None or slot.key is None:
+            raise TpmError(Rc.FAIL)
+        sessions, handle, nonce = self.tpm.sessions, slot.session.handle, new_nonce()
+        keep = slot.keep and handle in sessions
+        if keep:
+            sessions.update(replace(slot.session, nonce_even=nonce))
+        else:
+            sessions.close(handle)
+        keep_byte = b"\1" if keep else b"\0"
+        value = hmac_sha1(slot.key, out_digest, nonce, slot.given.nonce_odd, keep_byte)
+        return nonce + keep_byte + value
+
+    def abandon(self, code: Rc) -> None:
+        """Close the sessions that a failed command has used; those that it did not come to stay."""
+        if code == Rc.DEFEND_LOCK_RUNNING:
+            return
+        for slot in self.slots:
+            if slot.session is not None:
+                self.tpm.sessions.close(slot.session.handle)
