@@ -11,17 +11,18 @@ from __future__ import annotations
 import json
 import logging
 import struct
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from bootproof.tpm import limits
+from bootproof.tpm.blobs import Keys, make_blob, take_blob
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.commands.presence import reset_established
+from bootproof.tpm.container import Kind, MissingKeyError, StateError, WrongKeyError
 from bootproof.tpm.machine import Tpm
-from bootproof.tpm.state import Permanent, SavedState, Volatile
-from bootproof.tpm.store import Kind, StateError, pack, unpack
-from bootproof.tpm.wire import Structure
+from bootproof.tpm.state import Volatile
 
 _LOG: Final = logging.getLogger("vtpm")
 _UINT32: Final = struct.Struct(">I")
@@ -29,13 +30,12 @@ _LONGEST_BODY: Final = 1 << 20
 _NON_FATAL: Final = 0x800  # TPM_NON_FATAL: QEMU takes it for "there is no such state"
 _DELETE_VOLATILE: Final = 1
 _SPECIFICATION, _ATTRIBUTES = 1, 2
-_ENCRYPTED: Final = 2  # flag of a state blob
+_DECRYPTED: Final = 1  # flag of a request for a state blob
+_ENCRYPTED: Final = 2  # flag of a state blob: the state key is needed to read it
+_FILE_KEY, _MIGRATION_KEY = 1, 2
 _PADDING: Final = 3
-_LAYOUTS: Final[dict[int, type[Structure]]] = {
-    Kind.PERMANENT: Permanent,
-    Kind.VOLATILE: Volatile,
-    Kind.SAVED: SavedState,
-}
+_ENOUGH: Final = 1 << 18  # bytes of responses to send before further requests are looked at
+GRACE_SECONDS: Final = 5.0  # of silence in the middle of a request
 
 
 class Transport(Protocol):
@@ -65,6 +65,11 @@ class _Request:
     padded: bool = False
 
 
+_NO_BLOB: Final = struct.pack(">IIII", _NON_FATAL, 0, 0, 0)
+_KINDS: Final = {int(kind): kind for kind in Kind}
+_STATE_ERRORS: Final = {MissingKeyError: Rc.KEYNOTFOUND, WrongKeyError: Rc.DECRYPT_ERROR}
+
+
 def _result(code: int) -> bytes:
     return _UINT32.pack(code)
 
@@ -76,25 +81,32 @@ class ProtocolError(Exception):
 class ControlChannel:
     """One control connection: `feed` takes bytes as they arrive and returns the responses.
 
-    Descriptors that came with the bytes are put into `descriptors` before.
+    Descriptors that came with the bytes are put into `descriptors` before. `paused` says that there are
+    more requests to answer when these responses have been sent: feed nothing then. `deadline`, on the
+    monotonic clock, is when to give the connection up because a request stays incomplete.
     """
 
-    def __init__(self, tpm: Tpm, transport: Transport) -> None:
+    def __init__(self, tpm: Tpm, transport: Transport, keys: Keys | None = None) -> None:
         self.tpm = tpm
         self.transport = transport
+        self.keys = keys or Keys()
         self.descriptors: list[int] = []
-        self.blobs: dict[
-            int, bytes
-        ] = {}  # as of the request with offset 0, so that later parts belong to it
+        self.blobs: dict[tuple[bool, Kind], bytes] = {}  # as of offset 0: later parts belong to that
+        self.paused = False
+        self.deadline: float | None = None
         self._buffer = bytearray()
         self._padding_may_follow = False
 
     def feed(self, data: bytes) -> bytes:
-        """Return the responses to all complete requests; ProtocolError if they cannot be told."""
+        """Return the responses to complete requests; ProtocolError if they cannot be told."""
         self._buffer += data
         answers = bytearray()
-        while (response := self._next()) is not None:
+        self.deadline = None
+        while not (paused := len(answers) >= _ENOUGH) and (response := self._next()) is not None:
             answers += response
+        self.paused = paused
+        if self._buffer and not paused:
+            self.deadline = time.monotonic() + GRACE_SECONDS
         return bytes(answers)
 
     def _next(self) -> bytes | None:
@@ -142,7 +154,7 @@ class ControlChannel:
             return _result(error.rc)
         except StateError as error:
             _LOG.error("%s: the state %s", request.name, error)
-            return _result(Rc.BAD_PARAMETER)
+            return _result(_STATE_ERRORS.get(type(error), Rc.BAD_PARAMETER))
         except OSError as error:
             _LOG.error("%s: %s", request.name, error)
             return _result(Rc.IOERROR)
@@ -170,7 +182,11 @@ def _init(channel: ControlChannel, parameters: bytes) -> bytes:
     stored = tpm.store.load(Kind.VOLATILE)
     tpm.power_on(None if stored is None else Volatile.decode(stored))
     if stored is not None and int.from_bytes(parameters) & _DELETE_VOLATILE:
-        tpm.store.remove(Kind.VOLATILE)
+        try:
+            tpm.store.remove(Kind.VOLATILE)
+        except OSError:
+            tpm.power_off()
+            raise
     return _result(Rc.SUCCESS)
 
 
@@ -238,54 +254,44 @@ def _store_volatile(channel: ControlChannel, _parameters: bytes) -> bytes:
     return _result(Rc.SUCCESS)
 
 
-def _make_blob(tpm: Tpm, number: int) -> bytes:
-    payload = b""
-    if number == Kind.PERMANENT:
-        payload = tpm.permanent.encode()
-    elif number == Kind.VOLATILE:
-        _need(tpm.running)
-        payload = tpm.snapshot().encode()
-    elif number == Kind.SAVED:
-        payload = tpm.permanent.saved
-    return pack(Kind(number), payload) if payload else b""
-
-
 def _get_state_blob(channel: ControlChannel, parameters: bytes) -> bytes:
     """Answer result, flags, whole length, length here, data from `offset` on; NON_FATAL if there is no such
-    state.
+    state. Flag 1 of the request: not encrypted with the state key; 2 of the response: encrypted with it.
     """
-    _flags, number, offset = struct.unpack(">III", parameters)
+    flags, number, offset = struct.unpack(">III", parameters)
+    decrypted = bool(flags & _DECRYPTED)
+    kind = _KINDS.get(number)
+    if kind is None:
+        return _NO_BLOB
     if not offset:
-        channel.blobs[number] = _make_blob(channel.tpm, number)
-    blob = channel.blobs.get(number, b"")
+        _need(channel.tpm.running or kind != Kind.VOLATILE)
+        channel.blobs[decrypted, kind] = make_blob(channel.tpm, kind, channel.keys, decrypted)
+    blob = channel.blobs.get((decrypted, kind), b"")
     if not blob:
-        return struct.pack(">IIII", _NON_FATAL, 0, 0, 0)
+        return _NO_BLOB
     rest = blob[offset:]
-    return struct.pack(">IIII", Rc.SUCCESS, 0, len(blob), len(rest)) + rest
+    encrypted = 0 if decrypted or channel.keys.state is None else _ENCRYPTED
+    return struct.pack(">IIII", Rc.SUCCESS, encrypted, len(blob), len(rest)) + rest
 
 
 def _set_state_blob(channel: ControlChannel, parameters: bytes) -> bytes:
-    """Take one whole blob; it has its effect at the next INIT. BAD_PARAMETER for one that is not sound."""
-    tpm = channel.tpm
-    _need(not tpm.running)
-    flags, number, _length = struct.unpack_from(">III", parameters)
-    if flags & _ENCRYPTED or number not in _LAYOUTS:
+    """Take one whole blob; it has its effect at the next INIT. BAD_PARAMETER for one that is not sound,
+    KEYNOTFOUND (d) or DECRYPT_ERROR (21) if the key for it is missing or another one.
+    """
+    _need(not channel.tpm.running)
+    _flags, number, _length = struct.unpack_from(">III", parameters)
+    kind = _KINDS.get(number)
+    if kind is None:
         raise TpmError(Rc.BAD_PARAMETER)
-    kind = Kind(number)
-    payload = unpack(kind, parameters[12:])
-    _LAYOUTS[kind].decode(payload)
-    if kind == Kind.VOLATILE:
-        tpm.store.save(kind, payload)
-    elif kind == Kind.PERMANENT:
-        tpm.commit(Permanent.decode(payload))
-    else:
-        tpm.commit(replace(tpm.permanent, saved=payload))
+    take_blob(channel.tpm, kind, parameters[12:], channel.keys)
     return _result(Rc.SUCCESS)
 
 
-def _get_config(_channel: ControlChannel, _parameters: bytes) -> bytes:
-    """Answer result and flags, of which none is set: no key encrypts the state."""
-    return struct.pack(">II", Rc.SUCCESS, 0)
+def _get_config(channel: ControlChannel, _parameters: bytes) -> bytes:
+    """Answer result and flags: 1 for `--key`, 2 for `--migration-key`."""
+    flags = _FILE_KEY if channel.keys.state is not None else 0
+    flags |= _MIGRATION_KEY if channel.keys.migration is not None else 0
+    return struct.pack(">II", Rc.SUCCESS, flags)
 
 
 def _set_data_fd(channel: ControlChannel, _parameters: bytes) -> bytes:

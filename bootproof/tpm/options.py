@@ -8,61 +8,74 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from bootproof.tpm.encryption import KEY_SIZES, Kdf, KeySource
+from bootproof.tpm.keywords import Syntax, Values
 from bootproof.tpm.sockets import Endpoint
 
 HELP: Final = """\
 usage: socket --tpmstate dir=DIR [--ctrl ...] [--server ...] [options]
+       chardev --tpmstate dir=DIR --vtpm-proxy | --chardev DEVICE | --fd N [options]
 
-A TPM 1.2 behind a socket. The options are those of swtpm:
+A TPM 1.2 behind a socket, or behind a character device. The options are those of swtpm:
 
-  --tpmstate dir=DIR[,mode=0600]      where the state is kept (or the environment variable TPM_PATH)
-  --ctrl type=unixio,path=P[,mode=0600] | type=unixio,fd=N (listening)
-         | type=unixio,clientfd=N (connected) | type=tcp,port=N[,bindaddr=A]
+  --tpmstate dir=DIR[,mode=0600] | backend-uri=dir://DIR
+                                      where the state is kept (or the environment variable TPM_PATH)
+  --ctrl type=unixio,path=P[,mode=0600][,uid=U][,gid=G] | type=unixio,fd=N (listening)
+         | type=unixio,clientfd=N (connected) | type=tcp,port=N[,bindaddr=A[,ifname=I]]
                                       the control channel, as QEMU's -tpmdev emulator speaks it
-  --server type=tcp,port=N[,bindaddr=A][,disconnect]
-         | type=unixio,path=P[,mode=0600][,disconnect] | fd=N (connected)
-                                      where commands come in, unless the control channel passes a descriptor
-  -p, --port N | -f, --fd N           short for --server type=tcp,port=N | --server fd=N
+  --server type=tcp,port=N[,bindaddr=A[,ifname=I]][,disconnect]
+         | type=unixio,path=P[,mode=0600][,uid=U][,gid=G][,disconnect] | fd=N (connected)
+                                      socket: where commands come in, unless the control channel passes a
+                                      descriptor; fd= ends the program with its connection
+  -p, --port N | -f, --fd N           socket: --server type=tcp,port=N,disconnect | --server fd=N
+                                      (without them, the environment variable TPM_PORT is a --port)
+  --vtpm-proxy                        chardev: let the kernel make a /dev/tpmN (needs root, /dev/vtpmx)
+  -c, --chardev DEVICE | -f, --fd N   chardev: read commands from that device
   --flags WORD[,WORD]                 not-need-init, startup-clear, startup-state,
                                       startup-deactivated, startup-none
   --locality WORD[,WORD]              reject-locality-4, allow-set-locality
+  --key file=F|fd=N[,format=hex|binary] or pwdfile=F|pwdfd=N[,kdf=pbkdf2|sha512]
+        [,mode=aes-cbc|aes-256-cbc][,remove]
+                                      encrypt the state: a key of 128 or 256 bits, or a passphrase
+  --migration-key ...                 the same for state that leaves through the control channel
   --pid file=F | fd=N                 write the process id there
   --log file=F|fd=N[,level=N][,prefix=P][,truncate]
                                       level 0: errors (the default), 1 or more: also warnings
   -d, --daemon                        go on in the background once the sockets are open
-  -t, --terminate                     end when the data or control connection closes
+  -t, --terminate                     socket: end when the data or control connection closes
+  -r, --runas USER                    be that user, before any file is touched
+  --seccomp action=none|log|kill      accepted; there is no system-call filter here
   --monitor type=unixio,path=P[,mode=0600] | type=unixio,clientfd=N
                                       ours: a side channel that shows PCRs (see docs/vtpm.md)
+  --print-states                      say what is in --tpmstate, and end
   --print-capabilities, --version, -h, --help
 
-Exit codes: 0 done, 2 wrong usage, 10 a socket or the state directory cannot be used.
+Exit codes: 0 done, 2 wrong usage, 10 a socket, a device, a key or the state directory cannot be used.
 """
 
 _STARTUPS: Final = {"startup-clear": 1, "startup-state": 2, "startup-deactivated": 3}
-_SWITCHES: Final = {"--daemon", "--terminate"}
-_WITH_VALUE: Final = {
-    "--tpmstate",
-    "--ctrl",
-    "--server",
-    "--port",
-    "--fd",
-    "--flags",
-    "--locality",
-    "--pid",
-    "--log",
-    "--monitor",
-    "--seccomp",
+_SWITCHES: Final = ("--daemon", "--print-states")
+_WITH_VALUE: Final = (
+    *("--tpmstate", "--ctrl", "--fd", "--flags", "--locality", "--key", "--migration-key", "--pid", "--log"),
+    *("--monitor", "--runas", "--seccomp"),
+)
+_SHORT: Final = {"f": "--fd", "d": "--daemon", "r": "--runas"}
+_REFUSED: Final = {"--tpm2": "TPM 2.0 is not there yet; leave it out for a TPM 1.2, or use swtpm"}
+_SYNTAX: Final = {
+    "socket": Syntax(
+        switches=(*_SWITCHES, "--terminate"),
+        with_value=(*_WITH_VALUE, "--server", "--port"),
+        short=_SHORT | {"p": "--port", "t": "--terminate"},
+        refused=_REFUSED,
+    ),
+    "chardev": Syntax(
+        switches=(*_SWITCHES, "--vtpm-proxy"),
+        with_value=(*_WITH_VALUE, "--chardev"),
+        short=_SHORT | {"c": "--chardev"},
+        refused=_REFUSED,
+    ),
 }
-_SHORT: Final = {"-p": "--port", "-f": "--fd", "-d": "--daemon", "-t": "--terminate"}
-_NOT_HERE: Final = {
-    "--tpm2": "TPM 2.0 is not there yet; leave it out for a TPM 1.2, or use swtpm",
-    "--key": "encryption of the state is not there yet; protect the directory instead",
-    "--migration-key": "encryption of the state is not there yet",
-    "--runas": "start the program as that user instead",
-    "-r": "start the program as that user instead",
-    "--print-states": "look into the state directory instead",
-}
-_NOT_HERE_WITH_VALUE: Final = {"--key", "--migration-key", "--runas", "-r"}
+INTERFACES: Final = tuple(_SYNTAX)
 
 
 @dataclass(frozen=True)
@@ -84,16 +97,23 @@ class Config:
     state_mode: int = 0o600
     control: Endpoint | None = None
     data: Endpoint | None = None
+    device: Path | None = None
+    device_descriptor: int | None = None
+    proxy: bool = False
     monitor: Endpoint | None = None
     powered: bool = False
     startup: int | None = None
     reject_locality_4: bool = False
     allow_set_locality: bool = False
+    key: KeySource | None = None
+    migration_key: KeySource | None = None
+    user: str | None = None
     pid_file: Path | None = None
     pid_descriptor: int | None = None
     log: LogTarget = field(default_factory=LogTarget)
     daemon: bool = False
     terminate: bool = False
+    print_states: bool = False
 
 
 class UsageError(Exception):
@@ -104,139 +124,73 @@ class UsageError(Exception):
         self.faults = faults
 
 
-class _Values:
-    """The key=value,... part of one option; what nobody asks for is a fault."""
-
-    def __init__(self, option: str, text: str, faults: list[str]) -> None:
-        self.option = option
-        self._faults = faults
-        self._values: dict[str, str] = {}
-        for part in text.split(","):
-            key, _, value = part.partition("=")
-            if key in self._values:
-                self.fault(f"{key} is given twice")
-            self._values[key] = value
-        self._known: list[str] = []
-
-    def fault(self, text: str) -> None:
-        self._faults.append(f"{self.option}: {text}")
-
-    def text(self, key: str) -> str | None:
-        self._known.append(key)
-        value = self._values.pop(key, None)
-        if value == "":
-            self.fault(f"{key}= needs a value")
-            return None
-        return value
-
-    def word(self) -> str:
-        """Return the text of an option that has no keys."""
-        return ",".join(f"{key}={value}" if value else key for key, value in self._values.items())
-
-    def switch(self, key: str) -> bool:
-        self._known.append(key)
-        value = self._values.pop(key, None)
-        if value:
-            self.fault(f"{key} takes no value")
-        return value is not None
-
-    def number(self, key: str, highest: int, base: int = 10) -> int | None:
-        value = self.text(key)
-        if value is None:
-            return None
-        try:
-            number = int(value, base)
-        except ValueError:
-            number = -1
-        if not 0 <= number <= highest:
-            what = "octal number" if base == 8 else f"number from 0 to {highest}"
-            self.fault(f"{key}={value} is not a{'n' if base == 8 else ''} {what}")
-            return None
-        return number
-
-    def path(self, key: str) -> Path | None:
-        value = self.text(key)
-        return None if value is None else Path(value)
-
-    def end(self) -> None:
-        for key in self._values:
-            self.fault(f"unknown {key or 'empty part'}; known: {', '.join(self._known)}")
-
-
 _HIGHEST_PORT: Final = 65535
 _HIGHEST_FD: Final = 1 << 20
 _HIGHEST_MODE: Final = 0o777
 _HIGHEST_LEVEL: Final = 20
+_HIGHEST_ID: Final = (1 << 32) - 2
 
 
-def parse(arguments: list[str]) -> Config:
-    """Read what follows the word `socket`; UsageError names everything that is wrong with it."""
+def parse(arguments: list[str], interface: str = "socket") -> Config:
+    """Read what follows the word `socket` or `chardev`; UsageError names all that is wrong with it."""
     faults: list[str] = []
-    given = _split(arguments, faults)
-    values = {name: _Values(name, text, faults) for name, text in given.items() if name not in _SWITCHES}
-    powered, startup = _flags(values.get("--flags"))
+    syntax = _SYNTAX[interface]
+    given = syntax.split(arguments, faults)
+    values = {name: Values(name, text, faults) for name, text in given.items() if name in syntax.with_value}
+    proxy = "--vtpm-proxy" in given
+    powered, startup = _flags(values.get("--flags"), proxy)
     reject, allow = _locality(values.get("--locality"))
     directory, mode = _state(values.get("--tpmstate"), faults)
     pid_file, pid_descriptor = _pid(values.get("--pid"))
+    data = _data_endpoint(values, faults) if interface == "socket" else None
+    device, descriptor = _device(values, proxy, faults) if interface == "chardev" else (None, None)
+    connected = data is not None and data.connected_fd is not None
     config = Config(
         directory=directory,
         state_mode=mode,
         control=_endpoint(values.get("--ctrl"), connection_key="clientfd"),
-        data=_data_endpoint(values, faults),
+        data=data,
+        device=device,
+        device_descriptor=descriptor,
+        proxy=proxy,
         monitor=_endpoint(values.get("--monitor"), connection_key="clientfd", tcp=False),
         powered=powered,
         startup=startup,
         reject_locality_4=reject,
-        allow_set_locality=allow,
+        allow_set_locality=allow or proxy,
+        key=_key(values.get("--key")),
+        migration_key=_key(values.get("--migration-key")),
+        user=_word(values.get("--runas")),
         pid_file=pid_file,
         pid_descriptor=pid_descriptor,
         log=_log(values.get("--log")),
         daemon="--daemon" in given,
-        terminate="--terminate" in given,
+        terminate="--terminate" in given or interface == "chardev" or connected,
+        print_states="--print-states" in given,
     )
     _seccomp(values.get("--seccomp"))
     for part in values.values():
         part.end()
-    _check_reachable(given, config, faults)
+    if not config.print_states:
+        _check_reachable(given, interface, config, faults)
     if faults:
         raise UsageError(faults)
     return config
 
 
-def _split(arguments: list[str], faults: list[str]) -> dict[str, str]:
-    """Return the options that were given with their values (switches: empty)."""
-    given: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        name, equals, value = word.partition("=")
-        name = _SHORT.get(name, name)
-        if name in _NOT_HERE:
-            faults.append(f"{name}: {_NOT_HERE[name]}")
-            if name in _NOT_HERE_WITH_VALUE and not equals and rest:
-                rest.pop(0)
-        elif name in _SWITCHES and not equals:
-            given[name] = ""
-        elif name not in _WITH_VALUE:
-            faults.append(f"unknown option {word}; --help lists them")
-        elif not equals and (not rest or rest[0].startswith("-")):
-            faults.append(f"{name}: needs a value")
-        elif name in given:
-            faults.append(f"{name}: is given twice")
-            rest = rest if equals else rest[1:]
-        else:
-            given[name] = value if equals else rest.pop(0)
-    return given
+def _word(values: Values | None) -> str | None:
+    return None if values is None else values.word()
 
 
-def _endpoint(values: _Values | None, connection_key: str, tcp: bool = True) -> Endpoint | None:
+def _endpoint(values: Values | None, connection_key: str, tcp: bool = True) -> Endpoint | None:
     """Read a socket; `connection_key` is how this option names an inherited connection."""
     if values is None:
         return None
     kind = values.text("type")
     path, port = values.path("path"), values.number("port", _HIGHEST_PORT) if tcp else None
-    address = values.text("bindaddr") if tcp else None
+    address, interface = (values.text("bindaddr"), values.text("ifname")) if tcp else (None, None)
     mode = values.number("mode", _HIGHEST_MODE, base=8)
+    owner = values.identity("uid", _HIGHEST_ID), values.identity("gid", _HIGHEST_ID)
     connection = values.number(connection_key, _HIGHEST_FD)
     listening = values.number("fd", _HIGHEST_FD) if connection_key != "fd" and tcp else None
     places = [place for place in (path, port, connection, listening) if place is not None]
@@ -248,10 +202,10 @@ def _endpoint(values: _Values | None, connection_key: str, tcp: bool = True) -> 
         )
     elif (path is not None and kind != "unixio") or (port is not None and kind != "tcp"):
         values.fault("path= goes with type=unixio" if path is not None else "port= goes with type=tcp")
-    if path is None and mode is not None:
-        values.fault("mode= goes with path=")
-    if port is None and address is not None:
-        values.fault("bindaddr= goes with port=")
+    if path is None and (mode is not None or owner != (None, None)):
+        values.fault("mode=, uid= and gid= go with path=")
+    if port is None and (address is not None or interface is not None):
+        values.fault("bindaddr= and ifname= go with port=")
     return Endpoint(
         values.option,
         path,
@@ -260,52 +214,107 @@ def _endpoint(values: _Values | None, connection_key: str, tcp: bool = True) -> 
         listening,
         connection,
         0o600 if mode is None else mode,
-        values.option == "--server" and values.switch("disconnect"),
+        -1 if owner[0] is None else owner[0],
+        -1 if owner[1] is None else owner[1],
+        interface or "",
+        values.option != "--ctrl" and tcp and values.switch("disconnect"),
     )
 
 
-def _data_endpoint(values: dict[str, _Values], faults: list[str]) -> Endpoint | None:
+def _data_endpoint(values: dict[str, Values], faults: list[str]) -> Endpoint | None:
     given = [name for name in ("--server", "--port", "--fd") if name in values]
     if len(given) > 1:
         faults.append(f"{given[0]} and {given[1]} contradict each other; give one")
-    short = {"--port": "type=tcp,port=", "--fd": "fd="}
+    if not given and os.environ.get("TPM_PORT"):
+        given = ["--port"]
+        values["--port"] = Values("TPM_PORT", os.environ["TPM_PORT"], faults)
+    short = {"--port": "type=tcp,disconnect,port=", "--fd": "fd="}
     for name in given:
         if name in short:
             text = values.pop(name).word()
-            values[name] = _Values(name, f"{short[name]}{text}", faults)
+            values[name] = Values(name, f"{short[name]}{text}", faults)
         return _endpoint(values[name], connection_key="fd")
     return None
 
 
-def _state(values: _Values | None, faults: list[str]) -> tuple[Path, int]:
+def _device(values: dict[str, Values], proxy: bool, faults: list[str]) -> tuple[Path | None, int | None]:
+    name = _word(values.get("--chardev"))
+    number = values.pop("--fd").word() if "--fd" in values else None
+    descriptor = None
+    if number is not None:
+        part = values["--fd"] = Values("--fd", f"fd={number}", faults)
+        descriptor = part.number("fd", _HIGHEST_FD)
+    if proxy + (name is not None) + (number is not None) != 1:
+        faults.append("give exactly one of --vtpm-proxy, --chardev and --fd")
+    return None if name is None else Path(name), descriptor
+
+
+def _state(values: Values | None, faults: list[str]) -> tuple[Path, int]:
     directory = Path(os.environ["TPM_PATH"]) if os.environ.get("TPM_PATH") else None
     mode = None
     if values is not None:
-        directory = values.path("dir") or directory
+        given, uri = values.path("dir"), values.text("backend-uri")
         mode = values.number("mode", _HIGHEST_MODE, base=8)
+        if uri is not None and not uri.startswith("dir://"):
+            values.fault(f"backend-uri={uri} is not dir://DIRECTORY, the one kind of storage there is")
+        elif uri is not None and given is not None:
+            values.fault("give one of dir= and backend-uri=")
+        elif uri is not None:
+            given = Path(uri.removeprefix("dir://"))
+        directory = given or directory
     if directory is None:
         faults.append("--tpmstate: give dir=DIRECTORY; the state is kept there")
     return directory or Path(), 0o600 if mode is None else mode
 
 
-def _flags(values: _Values | None) -> tuple[bool, int | None]:
-    if values is None:
-        return False, None
-    powered = values.switch("not-need-init")
-    startups = [kind for word, kind in _STARTUPS.items() if values.switch(word)]
-    none = values.switch("startup-none")
-    if len(startups) + none > 1:
-        values.fault("only one of the startup-... words can hold")
+def _flags(values: Values | None, proxy: bool) -> tuple[bool, int | None]:
+    """Return whether the TPM has power at once, and the type of TPM_Startup to do."""
+    startups, none, powered = [], False, proxy
+    if values is not None:
+        powered = values.switch("not-need-init") or proxy
+        startups = [kind for word, kind in _STARTUPS.items() if values.switch(word)]
+        none = values.switch("startup-none")
+        if len(startups) + none > 1:
+            values.fault("only one of the startup-... words can hold")
+    if proxy and not startups and not none:
+        startups = [_STARTUPS["startup-clear"]]
     return powered or bool(startups), startups[0] if startups else None
 
 
-def _locality(values: _Values | None) -> tuple[bool, bool]:
+def _locality(values: Values | None) -> tuple[bool, bool]:
     if values is None:
         return False, False
     return values.switch("reject-locality-4"), values.switch("allow-set-locality")
 
 
-def _pid(values: _Values | None) -> tuple[Path | None, int | None]:
+def _key(values: Values | None) -> KeySource | None:
+    if values is None:
+        return None
+    file, descriptor = values.path("file"), values.number("fd", _HIGHEST_FD)
+    word_file, word_descriptor = values.path("pwdfile"), values.number("pwdfd", _HIGHEST_FD)
+    size = KEY_SIZES[values.choice("mode", KEY_SIZES, "aes-cbc")]
+    form = values.choice("format", ("hex", "binary"), "")
+    kdf = values.choice("kdf", ("pbkdf2", "sha512"), "")
+    remove = values.switch("remove")
+    places = (file, descriptor, word_file, word_descriptor)
+    if sum(place is not None for place in places) != 1:
+        values.fault("give exactly one of file=, fd=, pwdfile= and pwdfd=")
+    given = file is not None or descriptor is not None
+    if (given and kdf) or (not given and form):
+        values.fault("kdf= goes with pwdfile= and pwdfd=, format= with file= and fd=")
+    made = Kdf.SHA512 if kdf == "sha512" else Kdf.PBKDF2
+    return KeySource(
+        values.option,
+        word_file if file is None else file,
+        word_descriptor if descriptor is None else descriptor,
+        Kdf.GIVEN if given else made,
+        size,
+        form == "binary",
+        remove,
+    )
+
+
+def _pid(values: Values | None) -> tuple[Path | None, int | None]:
     if values is None:
         return None, None
     file, descriptor = values.path("file"), values.number("fd", _HIGHEST_FD)
@@ -314,7 +323,7 @@ def _pid(values: _Values | None) -> tuple[Path | None, int | None]:
     return file, descriptor
 
 
-def _log(values: _Values | None) -> LogTarget:
+def _log(values: Values | None) -> LogTarget:
     if values is None:
         return LogTarget()
     file, descriptor = values.path("file"), values.number("fd", _HIGHEST_FD)
@@ -324,20 +333,18 @@ def _log(values: _Values | None) -> LogTarget:
     return LogTarget(file, descriptor, level or 0, values.text("prefix") or "", values.switch("truncate"))
 
 
-def _seccomp(values: _Values | None) -> None:
-    if values is not None and values.text("action") != "none":
-        values.fault("there is no system-call filter here; only action=none can hold")
+def _seccomp(values: Values | None) -> None:
+    if values is not None and values.text("action") not in ("none", "log", "kill"):
+        values.fault("give action=none, log or kill; there is no system-call filter here")
 
 
-def _check_reachable(given: dict[str, str], config: Config, faults: list[str]) -> None:
-    if config.control is None and config.data is None:
-        if not {"--ctrl", "--server", "--port", "--fd"} & set(given):
-            faults.append("give --ctrl or --server; without them nobody can reach the TPM")
-    elif config.control is None and not config.powered:
-        faults.append(
-            "--server without --ctrl needs --flags not-need-init; nobody else can switch the TPM on"
-        )
-    inherited = [e.connected_fd for e in (config.control, config.data, config.monitor) if e is not None]
-    used = [descriptor for descriptor in inherited if descriptor is not None]
+def _check_reachable(given: dict[str, str], interface: str, config: Config, faults: list[str]) -> None:
+    served = interface == "chardev" or config.data is not None or {"--server", "--port", "--fd"} & set(given)
+    if "--ctrl" not in given and not served:
+        faults.append("give --ctrl or --server; without them nobody can reach the TPM")
+    elif "--ctrl" not in given and not config.powered:
+        faults.append("without --ctrl give --flags not-need-init; nobody else can switch the TPM on")
+    sockets = [e.connected_fd for e in (config.control, config.data, config.monitor) if e is not None]
+    used = [descriptor for descriptor in (*sockets, config.device_descriptor) if descriptor is not None]
     if len(set(used)) != len(used):
         faults.append("one descriptor is given for two connections; each needs its own")

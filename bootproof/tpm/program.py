@@ -15,21 +15,29 @@ from pathlib import Path
 from typing import Final
 
 from bootproof.tpm import limits
+from bootproof.tpm.blobs import Keys
 from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.commands.vendor import SET_LOCALITY
+from bootproof.tpm.device import Device, DeviceError, new_proxy_device, open_device
+from bootproof.tpm.encryption import KeySource, StateKey, StateKeyError, read_key
 from bootproof.tpm.machine import Tpm
-from bootproof.tpm.options import HELP, Config, LogTarget, UsageError, parse
+from bootproof.tpm.options import HELP, INTERFACES, Config, LogTarget, UsageError, parse
 from bootproof.tpm.ordinals import Ord
+from bootproof.tpm.privileges import UserError, become, forbid_dumps, lock_memory
 from bootproof.tpm.server import Server
 from bootproof.tpm.signals import ending_signals
 from bootproof.tpm.sockets import Endpoint, Listener, SocketError, connected
-from bootproof.tpm.store import StateDirectory, StateError
+from bootproof.tpm.store import StateDirectory, StateError, stored_states
 
 _USAGE: Final = 2
 _HOST: Final = 10
 _NAME: Final = "bootproof-vtpm"
-_FEATURES: Final = ("tpm-1.2", "flags-opt-startup", "monitor")
+_FEATURES: Final = (
+    *("tpm-1.2", "flags-opt-startup", "cmdarg-seccomp", "cmdarg-key-fd", "cmdarg-pwd-fd"),
+    *("cmdarg-print-states", "nvram-backend-dir", "monitor"),
+)
+_REFUSALS: Final = (SocketError, StateError, DeviceError, StateKeyError, UserError)
 
 
 def main(arguments: list[str]) -> int:
@@ -44,55 +52,79 @@ def main(arguments: list[str]) -> int:
         features = {"type": "swtpm", "features": list(_FEATURES), "version": limits.VERSION}
         _say(json.dumps(features) + "\n")
         return 0
-    if arguments[:1] != ["socket"]:
-        _complain(
-            [f"the first argument must be the word socket, not {arguments[0] if arguments else 'nothing'}"]
-        )
+    if not arguments or arguments[0] not in INTERFACES:
+        found = arguments[0] if arguments else "nothing"
+        _complain([f"the first argument must be the word {' or '.join(INTERFACES)}, not {found}"])
         return _USAGE
     try:
-        config = parse(arguments[1:])
+        config = parse(arguments[1:], arguments[0])
     except UsageError as error:
         _complain(error.faults)
         return _USAGE
-    return _serve(config)
+    return _print_states(config) if config.print_states else _serve(config)
+
+
+def _print_states(config: Config) -> int:
+    """Say which states there are, in swtpm's words."""
+    try:
+        states = stored_states(config.directory, _key(config.key))
+    except (StateError, StateKeyError) as error:
+        _complain([str(error)])
+        return _HOST
+    rows = [{"name": name, "size": size} for name, size in states]
+    _say(json.dumps({"type": "swtpm", "states": rows}) + "\n")
+    return 0
 
 
 def _serve(config: Config) -> int:
     with ExitStack() as stack:
         wake_up = stack.enter_context(ending_signals())
         try:
+            device = _open_device(config)
+            if config.user is not None:
+                become(config.user)
+            forbid_dumps()
             _start_log(config.log)
-            server, state = _prepare(config, stack)
+            server, state = _prepare(config, device, stack)
             if config.daemon:
                 _go_to_background(state)
             _write_pid(config, stack)
-        except (SocketError, StateError) as error:
+        except _REFUSALS as error:
             _complain([str(error)])
             return _HOST
         except OSError as error:
             _complain([f"{error.filename or 'cannot start'}: {error.strerror}"])
             return _HOST
+        lock_memory()
         server.run(wake_up)
     return 0
 
 
-def _prepare(config: Config, stack: ExitStack) -> tuple[Server, StateDirectory]:
+def _open_device(config: Config) -> Device | None:
+    """Return the device that commands come from. Needs the rights that --runas gives up."""
+    if config.proxy:
+        made = new_proxy_device()
+        _say(f"{made}\n")
+        sys.stdout.flush()
+        return Device(made.descriptor)
+    if config.device is not None or config.device_descriptor is not None:
+        return open_device(config.device, config.device_descriptor)
+    return None
+
+
+def _key(source: KeySource | None) -> StateKey | None:
+    return None if source is None else read_key(source)
+
+
+def _prepare(config: Config, device: Device | None, stack: ExitStack) -> tuple[Server, StateDirectory]:
     """Open the state and all sockets, the control channel last: who finds it there finds all of them."""
-    state = StateDirectory(config.directory, config.state_mode)
+    keys = Keys(_key(config.key), _key(config.migration_key))
+    state = StateDirectory(config.directory, config.state_mode, keys.state)
     stack.callback(state.close)
     commands = COMMANDS | {SET_LOCALITY.ordinal: SET_LOCALITY} if config.allow_set_locality else COMMANDS
     tpm = Tpm(commands, state, highest_locality=3 if config.reject_locality_4 else 4)
-    server = Server(tpm, config.terminate)
-    if config.data is not None:
-        if config.data.connected_fd is not None:
-            server.serve_data(connected(config.data))
-        else:
-            server.listen_data(_listen(config.data, stack))
-    if config.monitor is not None:
-        if config.monitor.connected_fd is not None:
-            server.serve_monitor(connected(config.monitor))
-        else:
-            server.listen_monitor(_listen(config.monitor, stack))
+    server = Server(tpm, config.terminate, keys)
+    _open_channels(config, device, server, stack)
     if config.powered:
         tpm.power_on()
     if config.startup is not None:
@@ -103,6 +135,22 @@ def _prepare(config: Config, stack: ExitStack) -> tuple[Server, StateDirectory]:
         else:
             server.listen_control(_listen(config.control, stack))
     return server, state
+
+
+def _open_channels(config: Config, device: Device | None, server: Server, stack: ExitStack) -> None:
+    """Open the data channel and the monitor."""
+    if device is not None:
+        server.serve_data(device)
+    elif config.data is not None:
+        if config.data.connected_fd is not None:
+            server.serve_data(connected(config.data))
+        else:
+            server.listen_data(_listen(config.data, stack))
+    if config.monitor is not None:
+        if config.monitor.connected_fd is not None:
+            server.serve_monitor(connected(config.monitor))
+        else:
+            server.listen_monitor(_listen(config.monitor, stack))
 
 
 def _start_up(tpm: Tpm, kind: int) -> None:

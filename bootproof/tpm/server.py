@@ -2,7 +2,8 @@
 """One thread, one selector, no blocking call: data, control and monitor connections around one TPM.
 
 One data client and one control client are served at a time; further ones wait in the backlog, as with
-swtpm. A client that does not read its responses is not read from either, and delays nobody else.
+swtpm. A client that does not read its responses is not read from either, and delays nobody else; one that
+stops in the middle of a request is answered or sent away.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import logging
 import os
 import selectors
 import socket
-import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from bootproof.tpm.blobs import Keys
 from bootproof.tpm.control import ControlChannel, ProtocolError
+from bootproof.tpm.device import Device
 from bootproof.tpm.machine import Tpm
 from bootproof.tpm.monitor import Monitor
-from bootproof.tpm.sockets import Listener
+from bootproof.tpm.sockets import Listener, is_socket, prepare
 from bootproof.tpm.stream import CommandStream
 
 _LOG: Final = logging.getLogger("vtpm")
@@ -41,12 +43,14 @@ class Connection:
     """A non-blocking connection and what is still to be sent over it."""
 
     def __init__(
-        self, server: Server, peer: socket.socket, feed: Feed, on_close: Callable[[Connection], None]
+        self,
+        server: Server,
+        peer: socket.socket | Device,
+        feed: Feed,
+        on_close: Callable[[Connection], None],
     ) -> None:
-        peer.setblocking(False)
-        if peer.family in (socket.AF_INET, socket.AF_INET6):
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if isinstance(peer, socket.socket):
+            prepare(peer)
         self.peer = peer
         self.feed = feed
         self._server = server
@@ -62,6 +66,7 @@ class Connection:
             return
         if self._unsent:
             self.send(b"")
+            self.resume()
             return
         try:
             data = self.receive()
@@ -69,9 +74,13 @@ class Connection:
             return
         except OSError:
             data = b""
-        if not data:
+        if data:
+            self.answer(data)
+        else:
             self.close()
-            return
+
+    def answer(self, data: bytes) -> None:
+        """Let the feed interpret what has arrived, and send its response."""
         try:
             answer = self.feed.feed(data)
         except ProtocolError as error:
@@ -102,6 +111,9 @@ class Connection:
         if self.disconnect and not self._unsent:
             self.close()
 
+    def resume(self) -> None:
+        """Go on with what had to wait until the peer has taken the responses before; here: nothing."""
+
     def close(self) -> None:
         """Forget the peer."""
         if self._closed:
@@ -117,11 +129,16 @@ class DataConnection(Connection):
 
     feed: CommandStream
 
+    def expire(self) -> None:
+        """Answer the command that does not become complete."""
+        self.send(self.feed.give_up())
+
 
 class ControlConnection(Connection):
     """A connection whose bytes may come with descriptors."""
 
     feed: ControlChannel
+    peer: socket.socket
 
     def receive(self) -> bytes:
         """Return what has arrived, its descriptors in the channel; close those that nobody asked for."""
@@ -133,6 +150,21 @@ class ControlConnection(Connection):
         self.drop_descriptors()
         self.feed.descriptors = descriptors
         return data
+
+    def answer(self, data: bytes) -> None:
+        """Let the channel answer, as long as the peer takes its responses."""
+        super().answer(data)
+        self.resume()
+
+    def resume(self) -> None:
+        """Answer the requests that had to wait."""
+        while self.feed.paused and not self._unsent and not self._closed:
+            super().answer(b"")
+
+    def expire(self) -> None:
+        """Send the peer away whose request does not become complete: others may be waiting."""
+        _LOG.warning("control connection closed: half a request, and then nothing")
+        self.close()
 
     def drop_descriptors(self) -> None:
         """Close the descriptors that no request has taken."""
@@ -148,13 +180,14 @@ class ControlConnection(Connection):
 class Server:
     """The emulator as a server; `run` returns when it is told to end or nobody can reach it any more."""
 
-    def __init__(self, tpm: Tpm, terminate: bool = False) -> None:
+    def __init__(self, tpm: Tpm, terminate: bool = False, keys: Keys | None = None) -> None:
         self.tpm = tpm
+        self._keys = keys
         self.selector = selectors.DefaultSelector()
         self._terminate = terminate
         self._done = False
         self._data: DataConnection | None = None
-        self._control: Connection | None = None
+        self._control: ControlConnection | None = None
         self._monitors: set[Connection] = set()
         self._data_listener: Listener | None = None
         self._control_listener: Listener | None = None
@@ -175,7 +208,7 @@ class Server:
         """Accept monitor clients there."""
         self.selector.register(listener.socket, _READ, lambda _events: self._accept_monitor(listener))
 
-    def serve_data(self, peer: socket.socket) -> None:
+    def serve_data(self, peer: socket.socket | Device) -> None:
         """Take that connection for the data channel."""
         self._data = DataConnection(self, peer, CommandStream(self.tpm), self._data_closed)
         if self._data_listener is not None:
@@ -184,7 +217,8 @@ class Server:
 
     def serve_control(self, peer: socket.socket) -> None:
         """Take that connection for the control channel."""
-        self._control = ControlConnection(self, peer, ControlChannel(self.tpm, self), self._control_closed)
+        channel = ControlChannel(self.tpm, self, self._keys)
+        self._control = ControlConnection(self, peer, channel, self._control_closed)
         if self._control_listener is not None:
             self.selector.unregister(self._control_listener.socket)
 
@@ -196,8 +230,7 @@ class Server:
 
     def take_data_fd(self, descriptor: int) -> bool:
         """Serve commands on that descriptor; it is closed if it cannot be used."""
-        usable = self._data is None and stat.S_ISSOCK(os.fstat(descriptor).st_mode)
-        if not usable:
+        if self._data is not None or not is_socket(descriptor):
             os.close(descriptor)
             return False
         self.serve_data(socket.socket(fileno=descriptor))
@@ -218,18 +251,21 @@ class Server:
             self._close_all()
 
     def _loop(self) -> None:
-        select = self.selector.select
         while not self._done:
-            data = self._data
-            if data is None or data.feed.deadline is None:
-                patience = None
-            else:
-                patience = data.feed.deadline - time.monotonic()
-                if patience <= 0:
-                    data.send(data.feed.give_up())
-                    continue
-            for key, events in select(patience):
+            for key, events in self.selector.select(self._patience()):
                 key.data(events)
+
+    def _patience(self) -> float | None:
+        """Return the seconds to wait for events; None: for ever. What is overdue is dealt with now."""
+        patience = None
+        for connection in (self._data, self._control):
+            if connection is not None and connection.feed.deadline is not None:
+                left = connection.feed.deadline - time.monotonic()
+                if left <= 0:
+                    connection.expire()
+                    left = 0
+                patience = left if patience is None else min(patience, left)
+        return patience
 
     def _close_all(self) -> None:
         for connection in (self._data, self._control, *self._monitors):

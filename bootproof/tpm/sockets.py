@@ -14,6 +14,14 @@ from typing import Final
 
 _BACKLOG: Final = 16
 _LONGEST_UNIX_PATH: Final = 107  # bytes, sun_path of unix(7)
+_KEEPALIVE: Final = (  # a TCP peer whose machine is gone is found out in a minute, not in hours
+    (socket.SO_KEEPALIVE, socket.SOL_SOCKET, 1),
+    (socket.TCP_KEEPIDLE, socket.IPPROTO_TCP, 30),
+    (socket.TCP_KEEPINTVL, socket.IPPROTO_TCP, 10),
+    (socket.TCP_KEEPCNT, socket.IPPROTO_TCP, 3),
+    (socket.TCP_USER_TIMEOUT, socket.IPPROTO_TCP, 60_000),
+    (socket.TCP_NODELAY, socket.IPPROTO_TCP, 1),
+)
 
 
 class SocketError(Exception):
@@ -33,6 +41,9 @@ class Endpoint:
     listening_fd: int | None = None
     connected_fd: int | None = None
     mode: int = 0o600
+    uid: int = -1  # of the socket's file; -1: who starts the program
+    gid: int = -1
+    interface: str = ""  # for a link-local IPv6 address
     disconnect: bool = False
 
 
@@ -50,7 +61,7 @@ class Listener:
                     f"{endpoint.option}: descriptor {endpoint.listening_fd} does not listen; use clientfd="
                 )
         elif endpoint.path is not None:
-            self.socket = _listen_unix(endpoint.option, endpoint.path, endpoint.mode)
+            self.socket = _listen_unix(endpoint, endpoint.path)
             found = endpoint.path.stat()
             self._file = (found.st_dev, found.st_ino)
         else:
@@ -74,9 +85,22 @@ def connected(endpoint: Endpoint) -> socket.socket:
     return _inherited(endpoint.option, endpoint.connected_fd)
 
 
+def prepare(peer: socket.socket) -> None:
+    """Make a connection fit for serving: non-blocking and, if it is a TCP connection, prompt and watched."""
+    peer.setblocking(False)
+    if peer.family in (socket.AF_INET, socket.AF_INET6):
+        for option, level, value in _KEEPALIVE:
+            peer.setsockopt(level, option, value)
+
+
+def is_socket(descriptor: int) -> bool:
+    """Say whether an open descriptor is a socket."""
+    return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+
+
 def _inherited(option: str, descriptor: int) -> socket.socket:
     try:
-        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        if not is_socket(descriptor):
             raise SocketError(f"{option}: descriptor {descriptor} is not a socket")
         return socket.socket(fileno=descriptor)
     except OSError as error:
@@ -85,7 +109,8 @@ def _inherited(option: str, descriptor: int) -> socket.socket:
         ) from error
 
 
-def _listen_unix(option: str, path: Path, mode: int) -> socket.socket:
+def _listen_unix(endpoint: Endpoint, path: Path) -> socket.socket:
+    option = endpoint.option
     if len(os.fsencode(path)) > _LONGEST_UNIX_PATH:
         raise SocketError(
             f"{option}: {path} is longer than the {_LONGEST_UNIX_PATH} bytes a socket's path can have"
@@ -95,7 +120,9 @@ def _listen_unix(option: str, path: Path, mode: int) -> socket.socket:
     old_mask = os.umask(0o177)
     try:
         listener.bind(os.fspath(path))
-        path.chmod(mode)
+        if (endpoint.uid, endpoint.gid) != (-1, -1):
+            os.chown(path, endpoint.uid, endpoint.gid)
+        path.chmod(endpoint.mode)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
@@ -126,7 +153,10 @@ def _listen_tcp(endpoint: Endpoint) -> socket.socket:
     where = f"{endpoint.option}: {endpoint.address}, port {endpoint.port}"
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            endpoint.address, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            endpoint.address + (f"%{endpoint.interface}" if endpoint.interface else ""),
+            endpoint.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:

@@ -1,99 +1,71 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The state directory: checksummed files that are replaced as a whole, and a lock that keeps a second
-emulator out.
-
-A file (and a state blob handed to QEMU) is one container, all numbers big endian:
-
-    8   magic "BTPFTPM\\0"
-    2   layout version (state.LAYOUT_VERSION)
-    2   kind: 1 permanent, 2 volatile, 3 saved
-    4   length of the payload in bytes
-    32  SHA-256 over the 16 bytes above and the payload
-    n   payload: a structure of state.py
+emulator out. What is in a file: container.py.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import hashlib
+import logging
 import os
-import struct
+import stat
 from contextlib import suppress
-from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-from bootproof.tpm.state import LAYOUT_VERSION
+from bootproof.tpm.container import DamagedError, Kind, StateError, pack, unpack
+from bootproof.tpm.encryption import StateKey
+from bootproof.tpm.state import Permanent
 
-_MAGIC: Final = b"BTPFTPM\0"
-_HEAD: Final = struct.Struct(">8sHHI")
-_DIGEST: Final = hashlib.sha256().digest_size
-_LONGEST_FILE: Final = 1 << 20
+__all__ = ["Kind", "StateDirectory", "StateError", "stored_states"]
 
-
-class Kind(IntEnum):
-    """What a container holds; the numbers are those of the control channel's state blobs."""
-
-    PERMANENT = 1
-    VOLATILE = 2
-    SAVED = 3
-
-
-class StateError(Exception):
-    """The state cannot be used; the message is one line that says what to do."""
-
-
-def pack(kind: Kind, payload: bytes) -> bytes:
-    """Put a payload into a container."""
-    head = _HEAD.pack(_MAGIC, LAYOUT_VERSION, kind, len(payload))
-    return head + hashlib.sha256(head + payload).digest() + payload
-
-
-def unpack(kind: Kind, data: bytes) -> bytes:
-    """Return the payload; StateError says why this is not a sound container of that kind."""
-    if len(data) < _HEAD.size + _DIGEST or data[:8] != _MAGIC:
-        raise StateError("is not a state of this emulator")
-    _, version, found, length = _HEAD.unpack_from(data)
-    head, digest, payload = (
-        data[: _HEAD.size],
-        data[_HEAD.size : _HEAD.size + _DIGEST],
-        data[_HEAD.size + _DIGEST :],
-    )
-    if len(payload) != length or hashlib.sha256(head + payload).digest() != digest:
-        raise StateError("is damaged (length or checksum wrong)")
-    if version != LAYOUT_VERSION:
-        raise StateError(f"has layout version {version}; this program knows version {LAYOUT_VERSION}")
-    if found != kind:
-        raise StateError(f"holds state of kind {found} where {kind.name.lower()} state is expected")
-    return payload
+_LOG: Final = logging.getLogger("vtpm")
+LONGEST_STATE: Final = 1 << 20  # bytes of a container
+_NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class StateDirectory:
     """`permanent` and `volatile` state in one directory, locked for as long as this object is open."""
 
-    def __init__(self, path: Path, mode: int = 0o600) -> None:
+    def __init__(self, path: Path, mode: int = 0o600, key: StateKey | None = None) -> None:
         """Create the directory if needed (0700) and lock it; StateError if it is in use or cannot be
-        written.
+        written. Files get the given mode and are encrypted if there is a key.
         """
         self.path = path
         self._mode = mode
+        self._key = key
+        self._unsettled: set[Kind] = set()
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise StateError(
                 f"state directory {path}: {error.strerror}; choose one that you can write"
             ) from error
+        self._take_lock()
+        others = stat.S_IMODE(os.fstat(self._directory).st_mode) & 0o022
+        if others:
+            _LOG.warning("others may write to the state directory %s; chmod 700 it", path)
+
+    def _take_lock(self) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
             self.close()
             raise StateError(
-                f"state directory {path} is in use by process {holder}; stop it or choose another directory"
+                f"state directory {self.path} is in use by process {holder}; "
+                "stop it or choose another directory"
             ) from error
-        self.write_holder()
+        try:
+            self.write_holder()
+        except OSError as error:
+            self.close()
+            raise StateError(
+                f"state directory {self.path}: {error.strerror}; make room or choose another one"
+            ) from error
 
     def write_holder(self) -> None:
         """Note the process id in the lock file, for the error message of whoever comes second."""
@@ -106,64 +78,143 @@ class StateDirectory:
         os.close(self._lock)
 
     def load(self, kind: Kind) -> bytes | None:
-        """Return the stored payload, None if there never was one; StateError if it is damaged or went
-        missing.
+        """Return the stored payload, None if there never was one; StateError if it is damaged, went
+        missing, or needs another key.
         """
-        path = self._file(kind)
-        previous = self._previous(kind)
+        name, previous = _file(kind), _previous(kind)
+        path = self.path / name
         try:
-            with path.open("rb") as file:
-                data = file.read(_LONGEST_FILE)
-        except FileNotFoundError:
-            if previous.exists():
-                raise StateError(
-                    f"{path} is missing but {previous.name} is there; "
-                    f"copy that to {path.name} to go back to it, or remove it to start with a new TPM"
-                ) from None
-            return None
+            self._settle(kind)
+            data = self._read(name)
         except OSError as error:
-            raise StateError(f"{path}: {error.strerror}") from error
+            raise StateError(f"{path}: {error.strerror}; make it readable") from error
+        if data is None:
+            if (self.path / previous).exists():
+                raise StateError(
+                    f"{path} is missing but {previous} is there; "
+                    f"copy that to {name} to go back to it, or remove it to start with a new TPM"
+                )
+            return None
         try:
-            return unpack(kind, data)
-        except StateError as error:
-            raise StateError(
-                f"{path} {error}; copy {previous.name} over it to go back one step, "
+            return unpack(kind, data, self._key)
+        except DamagedError as error:
+            raise DamagedError(
+                f"{path} {error}; copy {previous} over it to go back one step, "
                 "or move both away to start with a new TPM"
             ) from None
+        except StateError as error:
+            raise type(error)(f"{path} {error}") from None
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self._directory)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(handle, "rb") as file:
+            return file.read(LONGEST_STATE + 1)
 
     def save(self, kind: Kind, payload: bytes) -> None:
-        """Replace the stored payload; it is on disk when this returns. OSError leaves the old or the new."""
-        path, previous = self._file(kind), self._previous(kind)
-        fresh, link = path.with_suffix(path.suffix + ".new"), path.with_suffix(path.suffix + ".link")
-        with suppress(FileNotFoundError):
-            link.unlink()
-        _write_through(fresh, pack(kind, payload), self._mode)
-        with suppress(FileNotFoundError):
-            os.link(path, link)
-            link.replace(previous)
-        fresh.replace(path)
-        os.fsync(self._directory)
+        """Replace the stored payload; it is on disk when this returns. OSError leaves the old one."""
+        name, fresh = _file(kind), f"{_file(kind)}.new"
+        data = pack(kind, payload, self._key)
+        if len(data) > LONGEST_STATE:
+            raise OSError(errno.EFBIG, "the state is too large", name)
+        self._settle(kind)
+        try:
+            self._write_through(fresh, data)
+            had_one = self._link(name, _previous(kind))
+            self._rename(fresh, name)
+        except OSError:
+            self._drop(fresh)
+            raise
+        try:
+            os.fsync(self._directory)
+        except OSError:
+            self._unsettled.add(kind)
+            with suppress(OSError):
+                self._take_back(kind, had_one)
+            raise
 
     def remove(self, kind: Kind) -> None:
-        """Forget the stored payload and its previous generation."""
-        for path in (self._previous(kind), self._file(kind)):
-            path.unlink(missing_ok=True)
+        """Forget the stored payload and its previous generation; OSError leaves it, or it is gone."""
+        for name in (_previous(kind), _file(kind)):
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._directory)
         os.fsync(self._directory)
 
-    def _file(self, kind: Kind) -> Path:
-        return self.path / f"tpm12.{kind.name.lower()}"
+    def _write_through(self, name: str, data: bytes) -> None:
+        """Write a new file to disk; one that an earlier attempt left gives way to it."""
+        self._drop(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        handle = os.open(name, flags, self._mode, dir_fd=self._directory)
+        try:
+            os.fchmod(handle, self._mode)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
-    def _previous(self, kind: Kind) -> Path:
-        return self.path / f"tpm12.{kind.name.lower()}.previous"
+    def _link(self, name: str, other: str) -> bool:
+        """Make `other` a second name of the file `name`, at once; False if there is no such file."""
+        link = f"{name}.link"
+        self._drop(link)
+        try:
+            os.link(name, link, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            self._write_through(link, self._read(name) or b"")
+        self._rename(link, other)
+        return True
+
+    def _rename(self, name: str, other: str) -> None:
+        os.replace(name, other, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+
+    def _drop(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._directory)
+
+    def _take_back(self, kind: Kind, had_one: bool) -> None:
+        """Go back to the previous generation, as after a save that may not have reached the disk."""
+        if had_one:
+            self._link(_previous(kind), _file(kind))
+        else:
+            self._drop(_file(kind))
+        self._unsettled.discard(kind)
+
+    def _settle(self, kind: Kind) -> None:
+        """Take back what could not be taken back when it failed; OSError if that fails again."""
+        if kind in self._unsettled:
+            self._take_back(kind, (self.path / _previous(kind)).exists())
 
 
-def _write_through(path: Path, data: bytes, mode: int) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    try:
-        os.fchmod(handle, mode)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def stored_states(directory: Path, key: StateKey | None) -> list[tuple[str, int]]:
+    """Return swtpm's names of the states in a directory and their sizes in bytes, without locking it;
+    StateError.
+    """
+    found: list[tuple[str, int]] = []
+    for kind, name in ((Kind.PERMANENT, "permall"), (Kind.VOLATILE, "volatilestate")):
+        path = directory / _file(kind)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StateError(f"{path}: {error.strerror}; make it readable") from error
+        found.append((name, len(data)))
+        if kind == Kind.PERMANENT:
+            saved = Permanent.decode(unpack(kind, data, key)).saved
+            found += [("savestate", len(saved))] if saved else []
+    return found
+
+
+def _file(kind: Kind) -> str:
+    return f"tpm12.{kind.name.lower()}"
+
+
+def _previous(kind: Kind) -> str:
+    return f"tpm12.{kind.name.lower()}.previous"

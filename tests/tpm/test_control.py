@@ -176,8 +176,8 @@ def test_blobs_that_are_refused(side: Side) -> None:
     assert put(side, 1, good) == "0000000a", "not while the TPM runs"
     side.ask("0000000e")
     before = dict(side.bench.store.content)
-    for kind, data, flags in ((1, good[:-1], 0), (2, good, 0), (9, good, 0), (1, b"", 0), (1, good, 2)):
-        assert put(side, kind, data, flags) == "00000003"
+    for kind, data in ((1, good[:-1]), (2, good), (9, good), (1, b"")):
+        assert put(side, kind, data) == "00000003"
     assert side.bench.store.content == before
     assert put(side, 1, good) == "00000000"
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootproof.tpm.options import UsageError, parse
+from bootproof.tpm.encryption import Kdf, KeySource
+from bootproof.tpm.options import INTERFACES, UsageError, parse
 from bootproof.tpm.program import main
 
 STATE = ["--tpmstate", "dir=/s"]
@@ -98,12 +99,12 @@ def test_all_faults_are_reported_at_once() -> None:
     ("arguments", "message"),
     [
         ([], "give --ctrl or --server"),
-        (["--server", "type=tcp,port=1"], "needs --flags not-need-init"),
+        (["--server", "type=tcp,port=1"], "give --flags not-need-init"),
         (["--ctrl", "type=tcp,path=/c"], "path= goes with type=unixio"),
         (["--ctrl", "type=unixio,port=1"], "port= goes with type=tcp"),
         (["--ctrl", "type=tcp,port=70000"], "port=70000 is not a number from 0 to 65535"),
         (["--ctrl", "type=unixio,path=/c,mode=999"], "mode=999 is not an octal number"),
-        (["--ctrl", "type=unixio,path=/c,bindaddr=::1"], "bindaddr= goes with port="),
+        (["--ctrl", "type=unixio,path=/c,bindaddr=::1"], "bindaddr= and ifname= go with port="),
         (["--ctrl", "type=pipe,path=/c"], "type=pipe is not tcp or unixio"),
         (["--ctrl", "type=unixio,path="], "path= needs a value"),
         (["--ctrl"], "--ctrl: needs a value"),
@@ -113,8 +114,19 @@ def test_all_faults_are_reported_at_once() -> None:
         ([*CONTROL, "-p", "1", "-f", "2"], "--port and --fd contradict each other"),
         ([*CONTROL, "--flags", "startup-clear,startup-none"], "only one of the startup-... words"),
         ([*CONTROL, "--pid", "file=/a,fd=2"], "--pid: give one of file= and fd="),
-        ([*CONTROL, "--seccomp", "action=kill"], "only action=none"),
-        ([*CONTROL, "--key", "file=/k"], "--key: encryption of the state is not there yet"),
+        ([*CONTROL, "--seccomp", "action=maybe"], "give action=none, log or kill"),
+        ([*CONTROL, "--key", "mode=aes-cbc"], "--key: give exactly one of file=, fd=, pwdfile= and pwdfd="),
+        ([*CONTROL, "--key", "file=/k,pwdfd=3"], "--key: give exactly one of file="),
+        ([*CONTROL, "--key", "file=/k,kdf=pbkdf2"], "--key: kdf= goes with pwdfile="),
+        (
+            [*CONTROL, "--key", "file=/k,mode=rot13"],
+            "mode=rot13 is not one of aes-cbc, aes-128-cbc, aes-256",
+        ),
+        ([*CONTROL, "--migration-key", "fd=x"], "--migration-key: fd=x is not a number"),
+        ([*CONTROL, "--migration-key", "fd=3,remove=maybe"], "remove=maybe is not remove, remove=true or"),
+        (["--ctrl", "type=unixio,path=/c,uid=nobody-here"], "uid=nobody-here is nobody that this machine"),
+        (["--ctrl", "type=tcp,port=1,gid=5"], "mode=, uid= and gid= go with path="),
+        ([*CONTROL, "--tpmstate", "backend-uri=file:///x"], "--tpmstate: is given twice"),
         ([*CONTROL, "--monitor", "type=tcp,port=1"], "--monitor: type=tcp is not unixio"),
         (["--ctrl", "type=unixio,clientfd=5", "--server", "fd=5"], "one descriptor is given for two"),
     ],
@@ -125,14 +137,16 @@ def test_faults(arguments: list[str], message: str) -> None:
 
 
 @given(
+    st.sampled_from(INTERFACES),
     st.lists(
         st.text(max_size=30)
-        | st.sampled_from(["--ctrl", "--server", "--flags", "-d", "type=unixio,path=/c"])
-    )
+        | st.sampled_from(["--ctrl", "--server", "--flags", "-d", "type=unixio,path=/c", "-f", "--key"])
+        | st.from_regex(r"(path|fd|mode|uid|gid|port|kdf|pwdfd)=[0-9a-z]{0,6}", fullmatch=True)
+    ),
 )
-def test_arbitrary_arguments_are_read_or_refused(arguments: list[str]) -> None:
+def test_arbitrary_arguments_are_read_or_refused(interface: str, arguments: list[str]) -> None:
     try:
-        parse(arguments)
+        parse(arguments, interface)
     except UsageError as error:
         assert error.faults
 
@@ -145,7 +159,8 @@ def test_arbitrary_arguments_are_read_or_refused(arguments: list[str]) -> None:
         (["--version"], 0, "out", "TPM 1.2"),
         (["socket", "--print-capabilities"], 0, "out", '"tpm-1.2"'),
         ([], 2, "err", "must be the word socket"),
-        (["chardev"], 2, "err", "must be the word socket"),
+        (["cuse"], 2, "err", "must be the word socket or chardev, not cuse"),
+        (["chardev", *STATE], 2, "err", "give exactly one of --vtpm-proxy, --chardev and --fd"),
         (["socket", "--tpm2", *STATE, *CONTROL], 2, "err", "TPM 2.0 is not there yet"),
     ],
 )
@@ -154,3 +169,91 @@ def test_the_program_ends_with_a_code(
 ) -> None:
     assert main(arguments) == code
     assert text in getattr(capsys.readouterr(), stream)
+
+
+def test_the_way_swtpm_setup_starts_it() -> None:
+    config = parse(
+        [
+            *(
+                "--flags",
+                "not-need-init,startup-clear",
+                "--tpmstate",
+                "backend-uri=dir:///s",
+                "--pid",
+                "file=/p",
+            ),
+            *("--key", "pwdfile=/k,mode=aes-256-cbc,remove", "--log", "file=/l"),
+            *("--server", "type=tcp,fd=7", "--ctrl", "type=unixio,clientfd=5"),
+        ]
+    )
+    assert config.directory == Path("/s")
+    assert config.key == KeySource("--key", Path("/k"), None, Kdf.PBKDF2, 32, remove=True)
+    assert config.data is not None
+    assert config.data.connected_fd == 7
+    assert config.terminate, "as with swtpm, a connection that is given is the only one"
+
+
+def test_keys() -> None:
+    config = parse(
+        [*STATE, *CONTROL, "--key", "fd=3,format=binary", "--migration-key", "pwdfd=4,kdf=sha512"]
+    )
+    assert config.key == KeySource("--key", None, 3, Kdf.GIVEN, 16, binary=True)
+    assert config.migration_key == KeySource("--migration-key", None, 4, Kdf.SHA512, 16)
+
+
+def test_storage_that_is_not_there() -> None:
+    for storage in ("backend-uri=file:///x", "backend-uri=/x"):
+        assert "is not dir://DIRECTORY" in faults(*CONTROL, "--tpmstate", storage)[0]
+    assert "one of dir= and backend-uri=" in faults(*CONTROL, "--tpmstate", "dir=/x,backend-uri=dir:///x")[0]
+
+
+def test_words_as_getopt_takes_them() -> None:
+    config = parse(["-dtp2321", "--tpms=dir=/s", "--flag", "startup-clear", "--run", "nobody", *CONTROL])
+    assert (config.daemon, config.terminate, config.user) == (True, True, "nobody")
+    assert config.data is not None
+    assert (config.data.port, config.data.disconnect) == (2321, True)
+    assert "unknown option --t;" in faults(*STATE, *CONTROL, "--t")[0]
+    assert "unknown option -x;" in faults(*STATE, *CONTROL, "-dx")[0]
+    assert "--daemon: takes no value" in faults(*STATE, *CONTROL, "--daemon=1")[0]
+
+
+def test_the_port_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TPM_PORT", "2321")
+    data = parse([*STATE, "--flags", "not-need-init"]).data
+    assert data is not None
+    assert (data.port, data.disconnect) == (2321, True)
+    data = parse([*STATE, *CONTROL, "--server", "type=tcp,port=7"]).data
+    assert data is not None
+    assert data.port == 7
+
+
+def test_character_devices() -> None:
+    config = parse([*STATE, "--vtpm-proxy"], "chardev")
+    assert config.proxy
+    assert config.powered
+    assert config.startup == 1
+    assert config.allow_set_locality
+    assert config.terminate
+    assert parse([*STATE, "--vtpm-proxy", "--flags", "startup-none"], "chardev").startup is None
+    config = parse([*STATE, "-c", "/dev/x", "--flags", "not-need-init"], "chardev")
+    assert (config.device, config.device_descriptor, config.allow_set_locality) == (
+        Path("/dev/x"),
+        None,
+        False,
+    )
+    config = parse([*STATE, "-f", "0", *CONTROL], "chardev")
+    assert (config.device, config.device_descriptor) == (None, 0)
+    for wrong in (["-p", "1"], ["-t"], ["--server", "fd=3"]):
+        with pytest.raises(UsageError):
+            parse([*STATE, "--vtpm-proxy", *wrong], "chardev")
+    with pytest.raises(UsageError, match="one descriptor is given for two"):
+        parse([*STATE, "-f", "5", "--ctrl", "type=unixio,clientfd=5"], "chardev")
+
+
+def test_sockets_with_an_owner() -> None:
+    endpoint = parse([*STATE, "--ctrl", "type=unixio,path=/c,mode=0660,uid=root,gid=12"]).control
+    assert endpoint is not None
+    assert (endpoint.uid, endpoint.gid, endpoint.mode) == (0, 12, 0o660)
+    endpoint = parse([*STATE, "--ctrl", "type=tcp,port=1,bindaddr=fe80::1,ifname=eth0"]).control
+    assert endpoint is not None
+    assert (endpoint.address, endpoint.interface, endpoint.uid) == ("fe80::1", "eth0", -1)
