@@ -84,8 +84,16 @@ class PcrInfoShort(Structure):
 
     def holds(self, values: Sequence[bytes], locality: int) -> None:
         """Check the PCRs against the selection, and who asks: WRONGPCRVAL, BAD_LOCALITY."""
+        self.check_values(values)
+        self.check_locality(locality)
+
+    def check_values(self, values: Sequence[bytes]) -> None:
+        """WRONGPCRVAL unless the selected PCRs have the values wanted."""
         if self.selection.indices() and composite_hash(self.selection, values) != self.digest_at_release:
             raise TpmError(Rc.WRONGPCRVAL)
+
+    def check_locality(self, locality: int) -> None:
+        """BAD_LOCALITY for one that is not selected."""
         if not self.locality_at_release >> locality & 1:
             raise TpmError(Rc.BAD_LOCALITY)
 
