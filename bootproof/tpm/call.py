@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 AUTH_IN_SIZE: Final = 45
 _AES_BLOCK: Final = 16
+_ACCEPTED: Final = {
+    Protocol.OIAP: (Protocol.OIAP,),
+    Protocol.OSAP: (Protocol.OSAP, Protocol.DSAP),
+}
 
 
 @structure
@@ -70,15 +74,18 @@ class Call:
 
     # verifying ------------------------------------------------------------------------------------
 
-    def authorize(self, entity: Entity, slot: int = 0) -> None:
+    def authorize(self, entity: Entity, slot: int = 0, protocol: Protocol | None = None) -> None:
         """Check the HMAC of that slot for the entity.
 
-        AUTHFAIL (AUTH2FAIL in the second slot), INVALID_AUTHHANDLE, DEFEND_LOCK_RUNNING.
+        `protocol` is what the session must be, if that matters; DSAP will do where OSAP is wanted.
+        AUTHFAIL (AUTH2FAIL in the second slot), INVALID_AUTHHANDLE, BAD_MODE, DEFEND_LOCK_RUNNING.
         """
         current = self.slots[slot]
         given = current.given
         session = self.tpm.sessions.get(given.handle)
         current.session = session
+        if protocol is not None and session.protocol not in _ACCEPTED[protocol]:
+            raise TpmError(Rc.BAD_MODE)
         key = self._session_key(session, entity, slot)
         over = (self.digest, session.nonce_even, given.nonce_odd, b"\1" if given.keep else b"\0")
         if not hmac.compare_digest(hmac_sha1(key, *over), given.value):
@@ -96,11 +103,18 @@ class Call:
     def _failure(self, slot: int) -> TpmError:
         return TpmError(Rc.AUTH2FAIL if slot else Rc.AUTHFAIL)
 
-    def owner(self, slot: int = 0) -> None:
+    def owner(self, slot: int = 0, protocol: Protocol | None = None) -> None:
         """Check that the owner, or a delegate of his, wants it; NOSRK without an owner."""
-        self.authorize(entities.of_owner(self.tpm), slot)
+        self.authorize(entities.of_owner(self.tpm), slot, protocol)
 
-    def use_key(self, handle: int, slot: int | None = 0, *, reads_public: bool = False) -> LoadedKey:
+    def use_key(
+        self,
+        handle: int,
+        slot: int | None = 0,
+        *,
+        reads_public: bool = False,
+        protocol: Protocol | None = None,
+    ) -> LoadedKey:
         """Return the key after checking that it may be used now, by this caller.
 
         `slot` is None, or is not there, where the command came without authorisation for this key.
@@ -111,7 +125,7 @@ class Call:
         if loaded.condition is not None and not reads_public:
             loaded.condition.holds(tpm.pcrs.values, tpm.locality)
         if slot is not None and slot < len(self.slots):
-            self.authorize(entities.of_key(loaded), slot)
+            self.authorize(entities.of_key(loaded), slot, protocol)
         else:
             usage = loaded.key.auth_usage
             if usage != AuthUsage.NEVER and not (reads_public and usage == AuthUsage.PRIV_USE_ONLY):
