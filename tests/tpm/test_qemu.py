@@ -1,114 +1,89 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SeaBIOS in a real QEMU measures into the emulator, both ends joined as the launcher joins them."""
+"""Real machines with the emulator as their TPM: both kinds of firmware, TrouSerS, resets, snapshots."""
 
 from __future__ import annotations
 
 import shutil
-import socket
-import struct
 import subprocess
-import time
-from collections.abc import Callable
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.tpm.conftest import PATIENCE, STATE, Start
-from tests.tpm.test_server import monitor
+from tests.tpm.conftest import ROOT, Start
+from tests.tpm.virtual import ZEROS, snapshot_disk, until, virtual
 
 pytestmark = [
     pytest.mark.qemu,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="QEMU is not installed"),
 ]
-CLUSTER = 65536
-ZEROS = "00" * 20
-
-
-def empty_disk(path: Path) -> None:
-    """Write an empty qcow2 image of 10 MB (QEMU's docs/interop/qcow2.txt), a place for snapshots."""
-    header = struct.pack(
-        ">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 16, 10 << 20, 0, 1, 3 * CLUSTER, CLUSTER, 1, 0, 0
-    )
-    clusters = (header, struct.pack(">Q", 2 * CLUSTER), struct.pack(">4H", 1, 1, 1, 1), b"")
-    path.write_bytes(b"".join(cluster.ljust(CLUSTER, b"\0") for cluster in clusters))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 3 * PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+SEPARATOR_BIOS = "3a3f780f11a4b49969fcaa80cd6e3957c33b2275"  # SHA-1 of zeros and the digest of ff ff ff ff
+SEPARATOR_UEFI = "b2a83b0ebf2f8374299a5b2bdfc31ea955ad7236"  # ... of 00 00 00 00
+OVMF = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 
 
 def test_seabios_measures_and_snapshots_keep_the_pcrs(start: Start, tmp_path: Path) -> None:
-    disk = tmp_path / "disk.qcow2"
-    empty_disk(disk)
-    control, inherited = socket.socketpair()
-    watch, watched = socket.socketpair()
-    numbers = inherited.fileno(), watched.fileno()
-    emulator = start(
-        *STATE,
-        *("--ctrl", f"type=unixio,clientfd={numbers[0]}", "--monitor", f"type=unixio,clientfd={numbers[1]}"),
-        "--terminate",
-        pass_fds=numbers,
-    )
-    inherited.close()
-    watched.close()
-    machine = subprocess.Popen(
-        [
-            *("timeout", "100", "qemu-system-x86_64", "-accel", "tcg", "-m", "64", "-display", "none"),
-            *("-monitor", "stdio", "-chardev", f"socket,id=c,fd={control.fileno()}"),
-            *("-tpmdev", "emulator,id=t,chardev=c", "-device", "tpm-tis,tpmdev=t"),
-            *("-drive", f"if=none,id=d,format=qcow2,file={disk}"),
-        ],
-        pass_fds=(control.fileno(),),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    control.close()
-    assert machine.stdin is not None
-
-    def say(command: str) -> None:
-        assert machine.stdin is not None
-        machine.stdin.write(command + "\n")
-        machine.stdin.flush()
-
-    def pcrs() -> list[str]:
-        values = monitor(watch, "pcrs")["pcrs"]
-        assert isinstance(values, dict)
-        return list(values.values())
-
-    def measured() -> bool:
-        """All separators are in, and nothing has come since the last look."""
-        before = pcrs()
-        time.sleep(1)
-        return ZEROS not in before[:8] and before == pcrs()
-
-    try:
-        until(measured)
-        booted = pcrs()
-        separator = "3a3f780f11a4b49969fcaa80cd6e3957c33b2275"
-        assert [booted[index] for index in (0, 3, 5, 6, 7)] == [separator] * 5
+    disk = snapshot_disk(tmp_path / "disk.qcow2")
+    with virtual(start, "-m", "64", "-drive", f"if=none,id=d,format=qcow2,file={disk}") as machine:
+        until(machine.firmware_is_done)
+        booted = machine.pcrs()
+        assert [booted[index] for index in (0, 3, 5, 6, 7)] == [SEPARATOR_BIOS] * 5
         assert set(booted[8:17]) == {ZEROS}
-        say("savevm here")
-        say("system_reset")
-        count = monitor(watch, "info")["commands"]
-        until(lambda: monitor(watch, "info")["commands"] != count)
-        until(measured)
-        assert pcrs() == booted
-        say("stop")
-        say("system_reset")
-        until(lambda: monitor(watch, "info")["started"] is False)
-        assert pcrs()[0] == ZEROS
-        say("loadvm here")
-        until(lambda: monitor(watch, "info")["started"] is True)
-        assert pcrs() == booted
-        say("quit")
-        assert machine.wait(PATIENCE) == 0
-        assert emulator.wait() == 0
-    finally:
-        machine.kill()
-        machine.wait(PATIENCE)
-        machine.stdin.close()
-        watch.close()
+        machine.say("savevm here")
+        machine.say("system_reset")
+        count = machine.info("commands")
+        until(lambda: machine.info("commands") != count)
+        until(machine.firmware_is_done)
+        assert machine.pcrs() == booted
+        machine.say("stop")
+        machine.say("system_reset")
+        until(lambda: machine.info("started") is False)
+        assert machine.pcrs()[0] == ZEROS
+        machine.say("loadvm here")
+        until(lambda: machine.info("started") is True)
+        assert machine.pcrs() == booted
+        machine.quit()
+
+
+@pytest.mark.skipif(not OVMF.exists(), reason="the package ovmf is not installed")
+def test_ovmf_measures(start: Start, tmp_path: Path) -> None:
+    variables = shutil.copy(OVMF.with_name("OVMF_VARS_4M.fd"), tmp_path)
+    flash = [f"if=pflash,format=raw,readonly=on,file={OVMF}", f"if=pflash,format=raw,file={variables}"]
+    with virtual(start, "-machine", "q35", "-m", "256", "-drive", flash[0], "-drive", flash[1]) as machine:
+        until(machine.firmware_is_done)
+        booted = machine.pcrs()
+        assert booted[6] == SEPARATOR_UEFI
+        assert booted[0] not in (SEPARATOR_UEFI, ZEROS)
+        machine.say("system_reset")
+        until(lambda: ZEROS in machine.pcrs()[:8])
+        until(machine.firmware_is_done)
+        assert machine.pcrs()[0] == booted[0]
+        machine.quit()
+
+
+def demo_iso() -> Path:
+    argv = [sys.executable, str(ROOT / "builder.py"), "build", "demo"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return ROOT / "out/demo/demo.iso"
+
+
+def test_trousers_unseals_after_a_snapshot_was_loaded(start: Start, tmp_path: Path) -> None:
+    disk = snapshot_disk(tmp_path / "disk.qcow2")
+    options = ("-m", "512", "-cdrom", str(demo_iso()), "-drive", f"if=none,id=d,format=qcow2,file={disk}")
+    with virtual(start, *options, seconds=500) as machine:
+        machine.wait_for("~# ", 200)
+        setup = "tpm_createek; tpm_takeownership -y -z && echo my secret > /tmp/plain"
+        assert machine.shell(setup)[0] == 0
+        seal = "tpm_sealdata -z -p 0 -p 8 -i /tmp/plain -o /tmp/sealed && rm /tmp/plain"
+        assert machine.shell(seal)[0] == 0
+        machine.say("savevm sealed")
+        assert machine.shell("tpm_nvdefine -y -z -i 1 -s 8 -p 'OWNERREAD|OWNERWRITE'")[0] == 0
+        assert "0x00000001" in machine.shell("tpm_nvinfo")[1]
+        machine.say("loadvm sealed")
+        status, text = machine.shell("tpm_unsealdata -z -i /tmp/sealed")
+        assert status == 0
+        assert "my secret" in text
+        assert "0x00000001" not in machine.shell("tpm_nvinfo")[1]
+        machine.quit()

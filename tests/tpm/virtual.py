@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A virtual machine whose TPM is our emulator, both joined by a socket pair as the launcher joins them."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.tpm.conftest import PATIENCE, STATE, Emulator, Start
+from tests.tpm.test_server import monitor
+
+ZEROS = "00" * 20
+_CLUSTER = 65536
+
+
+def snapshot_disk(path: Path) -> Path:
+    """Write an empty qcow2 image of 10 MB (QEMU's docs/interop/qcow2.txt), a place for snapshots."""
+    header = struct.pack(
+        ">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 16, 10 << 20, 0, 1, 3 * _CLUSTER, _CLUSTER, 1, 0, 0
+    )
+    clusters = (header, struct.pack(">Q", 2 * _CLUSTER), struct.pack(">4H", 1, 1, 1, 1), b"")
+    path.write_bytes(b"".join(cluster.ljust(_CLUSTER, b"\0") for cluster in clusters))
+    return path
+
+
+def until(condition: Callable[[], bool], seconds: float = 3 * PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+class Virtual:
+    """A running machine: its monitor, its first serial line, and the emulator's own view of the TPM."""
+
+    def __init__(
+        self,
+        machine: subprocess.Popen[str],
+        emulator: Emulator,
+        watch: socket.socket,
+        serial: socket.socket,
+    ) -> None:
+        self.machine = machine
+        self.emulator = emulator
+        self.serial = serial
+        self._watch = watch
+        self._seen = ""
+
+    def say(self, command: str) -> None:
+        """Give QEMU's monitor a command."""
+        assert self.machine.stdin is not None
+        self.machine.stdin.write(command + "\n")
+        self.machine.stdin.flush()
+
+    def info(self, name: str) -> object:
+        """Return one item of the emulator's `info`."""
+        return monitor(self._watch, "info")[name]
+
+    def pcrs(self) -> list[str]:
+        """Return all PCRs, hexadecimal."""
+        values = monitor(self._watch, "pcrs")["pcrs"]
+        assert isinstance(values, dict)
+        return list(values.values())
+
+    def firmware_is_done(self) -> bool:
+        """Whether all separators are in, and nothing has come for a second."""
+        before = self.pcrs()
+        time.sleep(1)
+        return ZEROS not in before[:8] and before == self.pcrs()
+
+    def wait_for(self, text: str, seconds: float) -> str:
+        """Read the serial line until `text` has come; return everything up to its end."""
+        deadline = time.monotonic() + seconds
+        while text not in self._seen:
+            self.serial.settimeout(max(deadline - time.monotonic(), 0.01))
+            try:
+                piece = self.serial.recv(4096)
+            except TimeoutError:
+                raise AssertionError(f"{text!r} did not come; last: {self._seen[-800:]!r}") from None
+            assert piece, f"the machine ended; last: {self._seen[-800:]!r}"
+            self._seen += piece.decode(errors="replace").replace("\r", "")
+        end = self._seen.index(text) + len(text)
+        before, self._seen = self._seen[:end], self._seen[end:]
+        return before
+
+    def shell(self, command: str, seconds: float = 120) -> tuple[int, str]:
+        """Type a command at the shell; return its status and what it printed."""
+        self.serial.sendall(f"{command}; echo sta''tus $? do''ne\n".encode())
+        self.wait_for("\n", seconds)
+        said = self.wait_for(" done\n", seconds)
+        text, _, status = said.removesuffix(" done\n").rpartition("status ")
+        return int(status), text
+
+    def quit(self) -> None:
+        """End machine and emulator; both have to end well."""
+        self.say("quit")
+        assert self.machine.wait(PATIENCE) == 0
+        assert self.emulator.wait() == 0
+
+
+@contextmanager
+def virtual(start: Start, *options: str, state: Path | None = None, seconds: int = 100) -> Iterator[Virtual]:
+    """Run QEMU with our TPM 1.2 and these options for at most so many seconds."""
+    control, inherited = socket.socketpair()
+    watch, watched = socket.socketpair()
+    serial, serial_end = socket.socketpair()
+    numbers = inherited.fileno(), watched.fileno()
+    where = STATE if state is None else ("--tpmstate", f"dir={state}")
+    emulator = start(
+        *where,
+        *("--ctrl", f"type=unixio,clientfd={numbers[0]}", "--monitor", f"type=unixio,clientfd={numbers[1]}"),
+        "--terminate",
+        pass_fds=numbers,
+    )
+    machine = subprocess.Popen(
+        [
+            *("timeout", str(seconds), "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max"),
+            *("-display", "none", "-monitor", "stdio", "-chardev", f"socket,id=c,fd={control.fileno()}"),
+            *("-tpmdev", "emulator,id=t,chardev=c", "-device", "tpm-tis,tpmdev=t"),
+            *("-chardev", f"socket,id=s,fd={serial_end.fileno()}", "-serial", "chardev:s"),
+            *options,
+        ],
+        pass_fds=(control.fileno(), serial_end.fileno()),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for ours in (inherited, watched, control, serial_end):
+        ours.close()
+    try:
+        yield Virtual(machine, emulator, watch, serial)
+    finally:
+        machine.kill()
+        machine.wait(PATIENCE)
+        assert machine.stdin is not None
+        machine.stdin.close()
+        watch.close()
+        serial.close()
