@@ -53,6 +53,10 @@ class DamagedError(StateError):
     """What is there is not a whole state."""
 
 
+class UnreadableError(StateError):
+    """The disk does not return the state."""
+
+
 class MissingKeyError(StateError):
     """The state is encrypted, and there is no key."""
 

@@ -20,7 +20,13 @@ from bootproof.tpm import limits
 from bootproof.tpm.blobs import Keys, make_blob, take_blob
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.commands.presence import reset_established
-from bootproof.tpm.container import Kind, MissingKeyError, StateError, WrongKeyError
+from bootproof.tpm.container import (
+    Kind,
+    MissingKeyError,
+    StateError,
+    UnreadableError,
+    WrongKeyError,
+)
 from bootproof.tpm.machine import Tpm
 from bootproof.tpm.state import Volatile
 
@@ -67,7 +73,11 @@ class _Request:
 
 _NO_BLOB: Final = struct.pack(">IIII", _NON_FATAL, 0, 0, 0)
 _KINDS: Final = {int(kind): kind for kind in Kind}
-_STATE_ERRORS: Final = {MissingKeyError: Rc.KEYNOTFOUND, WrongKeyError: Rc.DECRYPT_ERROR}
+_STATE_ERRORS: Final = {
+    UnreadableError: Rc.IOERROR,
+    MissingKeyError: Rc.KEYNOTFOUND,
+    WrongKeyError: Rc.DECRYPT_ERROR,
+}
 
 
 def _result(code: int) -> bytes:

@@ -16,7 +16,7 @@ from typing import Final
 
 from bootproof.tpm import limits
 from bootproof.tpm.blobs import Keys
-from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST
+from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, Rc
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.commands.vendor import SET_LOCALITY
 from bootproof.tpm.device import Device, DeviceError, new_proxy_device, open_device
@@ -157,10 +157,10 @@ def _start_up(tpm: Tpm, kind: int) -> None:
     answer = tpm.execute(struct.pack(">HIIH", TAG_REQUEST, HEADER_SIZE + 2, Ord.STARTUP, kind))
     code = int.from_bytes(answer[6:HEADER_SIZE])
     if code:
-        raise StateError(
-            f"--flags: TPM_Startup failed with code {code:#x}; "
-            "startup-state needs a TPM_SaveState before, use startup-clear without one"
-        )
+        hint = "startup-state needs a TPM_SaveState before, use startup-clear without one"
+        if code == Rc.IOERROR:
+            hint = "the state directory cannot be written, make room there"
+        raise StateError(f"--flags: TPM_Startup failed with code {code:#x}; {hint}")
 
 
 def _listen(endpoint: Endpoint, stack: ExitStack) -> Listener:

@@ -10,11 +10,12 @@ import fcntl
 import logging
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from bootproof.tpm.container import DamagedError, Kind, StateError, pack, unpack
+from bootproof.tpm.container import DamagedError, Kind, StateError, UnreadableError, pack, unpack
 from bootproof.tpm.encryption import StateKey
 from bootproof.tpm.state import Permanent
 
@@ -35,7 +36,7 @@ class StateDirectory:
         self.path = path
         self._mode = mode
         self._key = key
-        self._unsettled: set[Kind] = set()
+        self._undo: dict[Kind, Callable[[], object]] = {}
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -87,7 +88,7 @@ class StateDirectory:
             self._settle(kind)
             data = self._read(name)
         except OSError as error:
-            raise StateError(f"{path}: {error.strerror}; make it readable") from error
+            raise UnreadableError(f"{path}: {error.strerror}; make it readable") from error
         if data is None:
             if (self.path / previous).exists():
                 raise StateError(
@@ -127,20 +128,20 @@ class StateDirectory:
         except OSError:
             self._drop(fresh)
             raise
-        try:
-            os.fsync(self._directory)
-        except OSError:
-            self._unsettled.add(kind)
-            with suppress(OSError):
-                self._take_back(kind, had_one)
-            raise
+        self._confirm(kind, lambda: self._go_back(kind, had_one))
 
     def remove(self, kind: Kind) -> None:
-        """Forget the stored payload and its previous generation; OSError leaves it, or it is gone."""
-        for name in (_previous(kind), _file(kind)):
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self._directory)
-        os.fsync(self._directory)
+        """Forget the stored payload and its previous generation; OSError leaves the payload."""
+        name, removed = _file(kind), f"{_file(kind)}.new"
+        self._settle(kind)
+        self._drop(_previous(kind))
+        try:
+            self._rename(name, removed)
+        except FileNotFoundError:
+            return
+        self._confirm(kind, lambda: self._rename(removed, name))
+        with suppress(OSError):
+            self._drop(removed)
 
     def _write_through(self, name: str, data: bytes) -> None:
         """Write a new file to disk; one that an earlier attempt left gives way to it."""
@@ -178,18 +179,30 @@ class StateDirectory:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._directory)
 
-    def _take_back(self, kind: Kind, had_one: bool) -> None:
-        """Go back to the previous generation, as after a save that may not have reached the disk."""
+    def _go_back(self, kind: Kind, had_one: bool) -> None:
         if had_one:
             self._link(_previous(kind), _file(kind))
         else:
             self._drop(_file(kind))
-        self._unsettled.discard(kind)
+
+    def _confirm(self, kind: Kind, undo: Callable[[], object]) -> None:
+        """Bring the last change of names to disk. OSError if that fails: then it is undone, at the latest
+        before the state is used again.
+        """
+        try:
+            os.fsync(self._directory)
+        except OSError:
+            self._undo[kind] = undo
+            with suppress(OSError):
+                self._settle(kind)
+            raise
 
     def _settle(self, kind: Kind) -> None:
-        """Take back what could not be taken back when it failed; OSError if that fails again."""
-        if kind in self._unsettled:
-            self._take_back(kind, (self.path / _previous(kind)).exists())
+        """Undo a change that has failed, if there is one; OSError if that fails, too."""
+        undo = self._undo.get(kind)
+        if undo is not None:
+            undo()
+            del self._undo[kind]
 
 
 def stored_states(directory: Path, key: StateKey | None) -> list[tuple[str, int]]:
