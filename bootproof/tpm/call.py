@@ -11,7 +11,7 @@ from bootproof.tpm import entities
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.crypto.padding import xor
 from bootproof.tpm.entities import Entity
-from bootproof.tpm.numbers import Adip, AuthUsage, Protocol
+from bootproof.tpm.numbers import Adip, AuthUsage, KeyFlag, Protocol
 from bootproof.tpm.sessions import hmac_sha1, new_nonce
 from bootproof.tpm.structures.keys import sha1
 from bootproof.tpm.wire import Structure, boolean, digest, structure, uint32
@@ -77,15 +77,11 @@ class Call:
     def authorize(self, entity: Entity, slot: int = 0, protocol: Protocol | None = None) -> None:
         """Check the HMAC of that slot for the entity.
 
-        `protocol` is what the session must be, if that matters; DSAP will do where OSAP is wanted.
-        AUTHFAIL (AUTH2FAIL in the second slot), INVALID_AUTHHANDLE, BAD_MODE, DEFEND_LOCK_RUNNING.
+        AUTHFAIL (AUTH2FAIL in the second slot), DEFEND_LOCK_RUNNING, and what `session` refuses.
         """
         current = self.slots[slot]
         given = current.given
-        session = self.tpm.sessions.get(given.handle)
-        current.session = session
-        if protocol is not None and session.protocol not in _ACCEPTED[protocol]:
-            raise TpmError(Rc.BAD_MODE)
+        session = self.session(slot, protocol)
         key = self._session_key(session, entity, slot)
         over = (self.digest, session.nonce_even, given.nonce_odd, b"\1" if given.keep else b"\0")
         if not hmac.compare_digest(hmac_sha1(key, *over), given.value):
@@ -122,7 +118,8 @@ class Call:
         """
         tpm = self.tpm
         loaded = tpm.keys.get(handle)
-        if loaded.condition is not None and not reads_public:
+        ignored = reads_public and loaded.key.has(KeyFlag.PCR_IGNORED_ON_READ)
+        if loaded.condition is not None and not ignored:
             loaded.condition.holds(tpm.pcrs.values, tpm.locality)
         if slot is not None and slot < len(self.slots):
             self.authorize(entities.of_key(loaded), slot, protocol)
@@ -132,9 +129,15 @@ class Call:
                 raise TpmError(Rc.AUTHFAIL)
         return loaded
 
-    def session(self, slot: int = 0) -> Session:
-        """Return the session of a slot; INVALID_AUTHHANDLE if it is not open."""
-        return self.tpm.sessions.get(self.slots[slot].given.handle)
+    def session(self, slot: int = 0, protocol: Protocol | None = None) -> Session:
+        """Return the session of a slot; INVALID_AUTHHANDLE if it is not open, BAD_MODE if it is of another
+        protocol than `protocol`. DSAP will do where OSAP is wanted.
+        """
+        session = self.tpm.sessions.get(self.slots[slot].given.handle)
+        self.slots[slot].session = session
+        if protocol is not None and session.protocol not in _ACCEPTED[protocol]:
+            raise TpmError(Rc.BAD_MODE)
+        return session
 
     # authorisation data that came encrypted (Part 1, 14.8) -----------------------------------------
 
