@@ -30,7 +30,8 @@ class Command:
     `handler(subject, parameters)` returns the response's parameters, or None if it has none. The subject is
     the Tpm for a command that never has an authorisation, a Call for all others. `section` is the place in
     Part 3 of the specification. `auths` says how many authorisations may come with it, `handles` and
-    `out_handles` how many of its first parameters are handles that no HMAC is about.
+    `out_handles` how many of its first parameters are handles that no HMAC is about. `needs_owner` refuses it
+    with NOSRK as long as there is no owner (Part 2, 17).
     """
 
     ordinal: int
@@ -43,6 +44,7 @@ class Command:
     handles: int = 0
     out_handles: int = 0
     keeps_sha1: bool = False
+    needs_owner: bool = False
 
     @property
     def plain(self) -> bool:

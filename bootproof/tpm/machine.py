@@ -227,6 +227,8 @@ class Tpm:
             raise TpmError(Rc.DISABLED)
         if self.stclear.deactivated and In.DEACTIVATED not in command.allowed:
             raise TpmError(Rc.DEACTIVATED)
+        if command.needs_owner and self.permanent.owner is None:
+            raise TpmError(Rc.NOSRK)
         if self.sha1 is not None and not command.keeps_sha1:
             self.sha1 = None
         if self.permanent.saved and command.ordinal not in (Ord.SAVE_STATE, Ord.STARTUP):
