@@ -195,7 +195,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip("mounting a tmpfs needs root")
     yield where
-    subprocess.run(["umount", os.fspath(where)], check=True)
+    subprocess.run(["umount", "--lazy", os.fspath(where)], check=True)
 
 
 def test_a_full_file_system(small_disk: Path) -> None:
