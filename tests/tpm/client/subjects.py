@@ -96,7 +96,7 @@ class Swtpm:
             [
                 *("swtpm", "socket", "--tpmstate", f"dir={self.state}"),
                 *("--server", f"type=unixio,path={at}/data"),
-                *("--ctrl", f"type=unixio,path={at}/ctrl",),
+                *("--ctrl", f"type=unixio,path={at}/ctrl"),
             ],
             stderr=subprocess.DEVNULL,
         )
