@@ -7,7 +7,7 @@ import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from bootproof.tpm import entities
+from bootproof.tpm import defence, entities
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.crypto.padding import xor
 from bootproof.tpm.entities import Entity
@@ -85,6 +85,7 @@ class Call:
         key = self._session_key(session, entity, slot)
         over = (self.digest, session.nonce_even, given.nonce_odd, b"\1" if given.keep else b"\0")
         if not hmac.compare_digest(hmac_sha1(key, *over), given.value):
+            defence.note_failure(self.tpm)
             raise self._failure(slot)
         current.key = key
 

@@ -8,10 +8,11 @@ import logging
 import os
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
+from bootproof.tpm import defence
 from bootproof.tpm.call import AUTH_IN_SIZE, AuthIn, Call
 from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, TAG_RESPONSE, Rc, TpmError
 from bootproof.tpm.command import Command, In
@@ -23,10 +24,16 @@ from bootproof.tpm.sessions import SessionTable
 from bootproof.tpm.state import Permanent, StClearFlags, Volatile
 from bootproof.tpm.store import Kind, StateError
 from bootproof.tpm.structures.keys import sha1
+from bootproof.tpm.structures.stclear import StClearData
 
 _HEADER: Final = struct.Struct(">HII")
 _LOG: Final = logging.getLogger("vtpm")
 _HASH_LOCALITY: Final = 4
+
+
+def _unix_time() -> int:
+    """Return the milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 class Store(Protocol):
@@ -64,6 +71,8 @@ class Tpm:
         self.highest_locality = highest_locality
         self.buffer_size = BUFFER_SIZE
         self.executed = 0
+        self.clock: Callable[[], int] = _unix_time
+        self.presence_signal = False
         self.reload()
         self._reset_volatile()
 
@@ -82,6 +91,7 @@ class Tpm:
         self.failed = False
         self.os_present = False
         self.stclear = StClearFlags()
+        self.stclear_data = StClearData()
         self.pcrs = PcrBank()
         self.keys: KeySlots = KeySlots(self)
         self.sessions = SessionTable()
@@ -96,6 +106,15 @@ class Tpm:
         if locality > self.highest_locality:
             raise TpmError(Rc.BAD_LOCALITY)
         self.locality = locality
+
+    @property
+    def present(self) -> bool:
+        """Whether somebody stands in front of the machine: said by TSC_PhysicalPresence or, with a wire, by
+        the platform (`presence_signal`), each as far as it is enabled (Part 1, 10).
+        """
+        flags = self.permanent.flags
+        by_command = flags.presence_cmd_enable and self.stclear.physical_presence
+        return by_command or (flags.presence_hw_enable and self.presence_signal)
 
     # power ----------------------------------------------------------------------------------------
 
@@ -122,11 +141,13 @@ class Tpm:
             pcrs=self.pcrs.encode(),
             keys=self.keys.stored(),
             sessions=tuple(self.sessions),
+            stclear_data=self.stclear_data,
         )
 
     def _resume(self, state: Volatile) -> None:
         self.post_init, self.failed, self.os_present = state.post_init, state.failed, state.os_present
         self.stclear, self.tick_nonce = state.stclear, state.tick_nonce
+        self.stclear_data = state.stclear_data
         self.pcrs.load(state.pcrs)
         self.keys.restore(state.keys)
         self.sessions.restore(state.sessions)
@@ -198,6 +219,8 @@ class Tpm:
 
     def _run_authorized(self, command: Command, request: bytes, count: int) -> bytes:
         """Run a command that may have authorisations: `count` of them end the request (Part 1, 13)."""
+        if count and command.ordinal != Ord.RESET_LOCK_VALUE:
+            defence.check(self)
         end = len(request) - count * AUTH_IN_SIZE
         if end < HEADER_SIZE:
             raise TpmError(Rc.BAD_PARAM_SIZE)

@@ -12,7 +12,9 @@ from typing import Final
 
 from bootproof.tpm.codes import DIGEST_SIZE
 from bootproof.tpm.pcrs import BANK_SIZE
+from bootproof.tpm.structures.defence import Guesses
 from bootproof.tpm.structures.keys import Key, StoreAsymKey
+from bootproof.tpm.structures.stclear import StClearData
 from bootproof.tpm.wire import (
     Structure,
     boolean,
@@ -114,6 +116,9 @@ class SavedState(Structure):
 
     stclear: StClearFlags = nested(StClearFlags)
     pcrs: bytes = raw(BANK_SIZE)
+    stclear_data: StClearData = nested(StClearData, default_factory=StClearData)
+    keys: tuple[StoredKey, ...] = listed(StoredKey, default=())
+    sessions: tuple[Session, ...] = listed(Session, default=())
 
 
 @structure
@@ -127,6 +132,7 @@ class Permanent(Structure):
     tpm_proof: bytes = digest(default=bytes(DIGEST_SIZE))
     owner: Owner | None = optional(Owner, default=None)
     operator_auth: bytes = digest(default=bytes(DIGEST_SIZE))
+    guesses: Guesses = nested(Guesses, default_factory=Guesses)
 
 
 @structure
@@ -145,6 +151,7 @@ class Volatile(Structure):
     pcrs: bytes = raw(BANK_SIZE)
     keys: tuple[StoredKey, ...] = listed(StoredKey, default=())
     sessions: tuple[Session, ...] = listed(Session, default=())
+    stclear_data: StClearData = nested(StClearData, default_factory=StClearData)
 
 
 @structure
