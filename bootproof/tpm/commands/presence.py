@@ -49,6 +49,12 @@ class PresenceIn(Structure):
     bits: int = uint16()
 
 
+def need_presence(tpm: Tpm) -> None:
+    """BAD_PRESENCE unless somebody stands in front of the machine."""
+    if not tpm.present:
+        raise TpmError(Rc.BAD_PRESENCE)
+
+
 def physical_presence(tpm: Tpm, args: PresenceIn) -> None:
     """BAD_PARAMETER for everything that is contradictory, mixed, unknown, locked, or not enabled."""
     bits = args.bits
