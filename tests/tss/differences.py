@@ -19,7 +19,7 @@ class Difference:
 
 DIFFERENCES = (
     Difference(r"\| (  Chip Version: +)1\.2\.\d+\.\d+", r"| \g<1>1.2.0.1", "who made it"),
-    Difference(r"\| (  TPM Vendor ID: +)IBM ", r"| \g<1>BTPF", "who made it"),
+    Difference(r"\| (  TPM Vendor ID: +)IBM.", r"| \g<1>BTPF", "who made it"),
     Difference(r"\| (  Manufacturer Info: +)49424d00", r"| \g<1>42545046", "who made it"),
     Difference(
         r"\|   TPM Test Results: [0-9a-f ]+",

@@ -17,8 +17,8 @@ INVALID_AUTHHANDLE = 0x22
 class Tool:
     """Run a program, written as for a shell without any of a shell's features.
 
-    `answers` are its passwords, `status` how it must end, `codes` what the TPM must refuse on the way.
-    TrouSerS flushes sessions that are gone already, after every command: that INVALID_AUTHHANDLE is not listed.
+    `answers` are its passwords, `status` how it must end, `codes` what the TPM refuses on the way.
+    TrouSerS flushes sessions that are gone already, after every command: that one is not listed.
     """
 
     command: str
@@ -58,7 +58,7 @@ class Write:
 
 @dataclass(frozen=True)
 class MinimalDer:
-    """Rewrite the public key that tpm_mkaik wrote: TrouSerS pads lengths and numbers, OpenSSL refuses that."""
+    """Rewrite the public key that tpm_mkaik wrote: OpenSSL refuses TrouSerS' padded numbers."""
 
     name: str
 
@@ -73,6 +73,8 @@ class Scenario:
     name: str
     beginning: str
     steps: Sequence[Step]
+    slots: bool = False
+    """opencryptoki's slot daemon has to run, too."""
 
 
 def perform(scenario: Scenario, on: Stack) -> list[str]:
@@ -120,7 +122,7 @@ def _lines(step: Tool, done: Done) -> Iterator[str]:
 
 
 def minimal_der(data: bytes) -> bytes:
-    """Return one of TrouSerS' DER blobs (a sequence of three integers and an octet string) in minimal form."""
+    """Return one of TrouSerS' blobs (a sequence of three integers and an octet string) in minimal DER."""
     body, end = _element(data, 0, 0x30)
     assert end == len(data)
     parts: list[bytes] = []

@@ -117,6 +117,7 @@ class Stack:
         env = {
             "TSS_TCSD_PORT": str(self._port),
             "HOME": os.fspath(self.place / "home"),
+            "TSS_USER_PS_FILE": os.fspath(self.place / "home" / "keys"),
             "PYTHONPATH": os.fspath(ROOT),
         }
         status, output, errors = answer([*self.wrapper, *argv], answers, env=env, cwd=self.work)

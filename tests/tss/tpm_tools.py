@@ -60,7 +60,7 @@ _ABSENT = Scenario(
                 ("tpm_setownable -a", ()),
                 ("tpm_setownable -p", ()),
                 ("tpm_clear -f", ()),
-                ("tpm_setactive -i -t", ("operator",)),
+                ("tpm_setactive -i -t", ()),
                 ("tpm_setoperatorauth", ("operator", "operator")),
             )
         ),
@@ -166,7 +166,7 @@ _TEMPORARY = Scenario(
     (
         Presence(True),
         Tool("tpm_setoperatorauth", answers=("operator", "operator")),
-        Tool("tpm_setactive -i -t", answers=("operator",)),
+        Tool("tpm_setactive -i -t"),
         Tool("tpm_setactive -s -z", FAILED, (DEACTIVATED,)),
         PowerCycle(),
         Tool("tpm_setactive -s -z"),
