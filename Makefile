@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-matrix bench lock clean setup-build setup-bench setup-test
+.PHONY: help demo test test-unit test-matrix bench tpm12 lock clean setup-build setup-bench setup-test
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
@@ -27,6 +27,10 @@ test-matrix: setup-test  ## every suite, recipe, medium and TPM, built and boote
 
 bench: setup-bench  ## measure builds and boots, write docs/benchmarks.md
 	$(PYTHON) -m bootproof.bench
+
+tpm12: setup-test  ## renew the tables of docs/tpm12.md and docs/vtpm.md
+	$(PYTEST) tests/tpm -p tests.tpm.recorder
+	$(PYTHON) -m bootproof.tpm.document tests/tpm/covered.json docs/tpm12.md docs/vtpm.md
 
 lock:  ## pin the newest Python packages that setup/requirements.in allows
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables of docs/vtpm.md, from the code; `python -m bootproof.tpm.document docs/vtpm.md` renews them."""
+"""The tables of docs/tpm12.md and docs/vtpm.md, from the code; `make tpm12` renews them."""
 
 from __future__ import annotations
 
 import inspect
-import re
+import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from bootproof.tpm.command import In
+from bootproof.tpm.command import Command, In
+from bootproof.tpm.commands.absent import ABSENT
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.control import documentation
 
@@ -19,19 +21,34 @@ _STATES: Final = {
     In.FAILED: "failed",
     In.POST_INIT: "before Startup",
 }
+Tests = Mapping[str, str]  # by ordinal, hexadecimal: a test in which the command succeeds
 
 
-def command_table() -> str:
-    """Return the table of implemented commands."""
-    rows = ["| ordinal | command | Part 3 | also answered when | codes, limits |", "|---|---|---|---|---|"]
-    for command in sorted(COMMANDS.values(), key=lambda row: row.ordinal):
-        states = ", ".join(text for state, text in _STATES.items() if state in command.allowed)
-        note = _one_line(inspect.getdoc(command.handler) or "")
-        rows.append(f"| {command.ordinal:x} | {command.name} | {command.section} | {states} | {note} |")
-    return "\n".join(rows)
+def command_table(tests: Tests) -> str:
+    """Return the table of all ordinals of the specification, those that are refused included."""
+    rows = {command.ordinal: _implemented(command, tests) for command in COMMANDS.values()}
+    rows |= {
+        int(row.ordinal): f"| {row.ordinal:x} | {row.name} | {row.section} | {row.status} | | {row.why} | |"
+        for row in ABSENT
+    }
+    head = [
+        "| ordinal | command | Part 3 | | auths | (also answered when) codes, limits | test |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *(rows[ordinal] for ordinal in sorted(rows))])
 
 
-def control_table() -> str:
+def _implemented(command: Command, tests: Tests) -> str:
+    states = ", ".join(text for state, text in _STATES.items() if state in command.allowed)
+    note = _one_line(inspect.getdoc(command.handler) or "")
+    remarks = f"({states}) {note}" if states else note
+    auths = " or ".join(map(str, command.auths))
+    test = tests.get(f"{command.ordinal:x}", "")
+    cells = (f"{command.ordinal:x}", command.name, command.section, "yes", auths, remarks, f"`{test}`")
+    return f"| {' | '.join(cells)} |"
+
+
+def control_table(_tests: Tests) -> str:
     """Return the table of control requests."""
     rows = ["| code | request | notes |", "|---|---|---|"]
     rows += [f"| {code} | {name} | {_one_line(note)} |" for code, name, note in documentation()]
@@ -42,21 +59,25 @@ def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-_TABLES: Final = {"commands": command_table, "control": control_table}
+_TABLES: Final[dict[str, Callable[[Tests], str]]] = {"commands": command_table, "control": control_table}
 
 
-def renew(text: str) -> str:
-    """Return the document with its tables as they are now."""
+def renew(text: str, tests: Tests) -> str:
+    """Return the document with the tables in it as they are now; ValueError if there is none."""
+    found = 0
     for name, make in _TABLES.items():
         begin, end = f"<!-- {name}: made by bootproof/tpm/document.py -->", f"<!-- end of {name} -->"
-        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        table = f"{begin}\n{make()}\n{end}"
-        text, count = pattern.subn(lambda _match, table=table: table, text)  # type: ignore[misc]
-        if count != 1:
-            raise ValueError(f"the document has {count} places for the table {name}, not one")
+        before, mark, rest = text.partition(begin)
+        if mark:
+            found += 1
+            text = f"{before}{begin}\n{make(tests)}\n{end}{rest.partition(end)[2]}"
+    if not found:
+        raise ValueError("the document has no place for a table")
     return text
 
 
 if __name__ == "__main__":
-    document = Path(sys.argv[1])
-    document.write_text(renew(document.read_text()))
+    covered = json.loads(Path(sys.argv[1]).read_text())
+    for argument in sys.argv[2:]:
+        document = Path(argument)
+        document.write_text(renew(document.read_text(), covered))

@@ -1,22 +1,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import ast
+import json
 import re
 
+import pytest
+
+from bootproof.tpm.commands.absent import ABSENT
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.document import renew
 from bootproof.tpm.options import HELP
+from bootproof.tpm.ordinals import Ord
 from tests.tpm.conftest import ROOT
+from tests.tpm.recorder import COVERED
 
-TEXT = (ROOT / "docs" / "vtpm.md").read_text()
+DOCS = ROOT / "docs"
+TESTS = json.loads(COVERED.read_text())
 
 
-def test_the_tables_are_those_of_the_code() -> None:
-    assert renew(TEXT) == TEXT, "run: python -m bootproof.tpm.document docs/vtpm.md"
-    for command in COMMANDS.values():
-        assert f"| {command.ordinal:x} | {command.name} |" in TEXT
+@pytest.mark.parametrize("name", ["tpm12.md", "vtpm.md"])
+def test_the_tables_are_those_of_the_code(name: str) -> None:
+    text = (DOCS / name).read_text()
+    assert renew(text, TESTS) == text, "run: make tpm12"
+
+
+def test_every_ordinal_is_implemented_or_its_absence_explained() -> None:
+    absent = {int(row.ordinal) for row in ABSENT}
+    assert not absent & set(COMMANDS)
+    assert absent | set(COMMANDS) == {int(ordinal) for ordinal in Ord}
+
+
+def test_every_command_has_a_test_that_exists() -> None:
+    assert {int(ordinal, 16) for ordinal in TESTS} >= set(COMMANDS), "run: make tpm12"
+    for test in TESTS.values():
+        file, _, function = test.partition("::")
+        tree = ast.parse((ROOT / "tests/tpm" / file).read_text())
+        names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert function in names, f"{test} is gone; run: make tpm12"
 
 
 def test_every_option_is_explained() -> None:
+    text = (DOCS / "vtpm.md").read_text()
     for option in set(re.findall(r"--[a-z0-9-]+", HELP)):
-        assert f"`{option}" in TEXT, option
+        assert f"`{option}" in text, option
