@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hmac
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.keys import LoadedKey
-from bootproof.tpm.numbers import AuthUsage, EncScheme, KeyFlag, KeyUsage, Payload, SigScheme
-from bootproof.tpm.structures.keys import Key, RsaParameters, StoreAsymKey, rsa_parameters
+from bootproof.tpm.numbers import AuthUsage, EncScheme, KeyFlag, KeyUsage, Payload, SigScheme, Tag
+from bootproof.tpm.structures.keys import (
+    DEFAULT_EXPONENT,
+    Key,
+    RsaParameters,
+    StoreAsymKey,
+    rsa_parameters,
+)
 from bootproof.tpm.structures.pcrinfo import (
     PcrInfo,
     PcrInfoLong,
@@ -21,57 +28,86 @@ if TYPE_CHECKING:
     from bootproof.tpm.crypto.rsa import PrivateKey
     from bootproof.tpm.machine import Tpm
 
-BITS: Final = (512, 768, 1024, 1536, 2048)
-STORAGE_BITS: Final = 2048
+_SMALLEST, _LARGEST = 512, 2048
+_FULL_SIZE: Final = 2048  # bits of every key that protects or vouches for others
+_FIPS_SMALLEST: Final = 1024
 _PRIMES: Final = 2
+_EXPONENTS: Final = (3, DEFAULT_EXPONENT)  # those that new keys can have
 _OAEP, _NO_ENC = EncScheme.OAEP_SHA1_MGF1, EncScheme.NONE
-_ANY_SIGNATURE: Final = (SigScheme.PKCS1_SHA1, SigScheme.PKCS1_DER, SigScheme.PKCS1_INFO)
+_SHA1, _DER, _INFO = SigScheme.PKCS1_SHA1, SigScheme.PKCS1_DER, SigScheme.PKCS1_INFO
 # TPM_KEY_USAGE: the encryption and the signature schemes that a key for it can have (Part 2, 5.8.1)
 _SCHEMES: Final[dict[int, tuple[tuple[int, ...], tuple[int, ...]]]] = {
-    KeyUsage.SIGNING: ((_NO_ENC,), _ANY_SIGNATURE),
+    KeyUsage.SIGNING: ((_NO_ENC,), (_SHA1, _DER, _INFO)),
     KeyUsage.STORAGE: ((_OAEP,), (SigScheme.NONE,)),
-    KeyUsage.IDENTITY: ((_NO_ENC,), (SigScheme.PKCS1_SHA1,)),
+    KeyUsage.IDENTITY: ((_NO_ENC,), (_SHA1,)),
     KeyUsage.AUTHCHANGE: ((_OAEP,), (SigScheme.NONE,)),
     KeyUsage.BIND: ((_OAEP, EncScheme.PKCS1), (SigScheme.NONE,)),
-    KeyUsage.LEGACY: ((_OAEP, EncScheme.PKCS1), _ANY_SIGNATURE),
+    KeyUsage.LEGACY: ((_OAEP, EncScheme.PKCS1), (_SHA1, _DER)),
     KeyUsage.MIGRATE: ((_OAEP,), (SigScheme.NONE,)),
 }
-_SMALLEST: Final = {KeyUsage.STORAGE: STORAGE_BITS, KeyUsage.IDENTITY: 2048, KeyUsage.MIGRATE: 2048}
+_FULL_STRENGTH: Final = (KeyUsage.STORAGE, KeyUsage.IDENTITY, KeyUsage.MIGRATE)
 
 
-def check_parameters(key: Key) -> RsaParameters:
-    """Return the RSA parameters of a key that can be made or loaded; BAD_KEY_PROPERTY, INVALID_KEYUSAGE,
-    INAPPROPRIATE_ENC, INAPPROPRIATE_SIG, BAD_PARAMETER.
+_LOADABLE: Final = (Payload.ASYM, Payload.MIGRATE_RESTRICTED, Payload.MIGRATE_EXTERNAL)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made: as it leaves the TPM, and as it can be used at once."""
+
+    wrapped: Key
+    private: PrivateKey
+
+
+def check_parameters(key: Key, fips: bool = False) -> RsaParameters:
+    """Return the RSA parameters of a key that can be made or loaded.
+
+    `fips`: the permanent flag of that name. BAD_VERSION, BAD_KEY_PROPERTY, NOTFIPS.
     """
+    key.check_head()
     rsa = rsa_parameters(key.parameters)
-    schemes = _SCHEMES.get(key.usage)
-    if schemes is None:
-        raise TpmError(Rc.INVALID_KEYUSAGE)
-    if key.parameters.encryption not in schemes[0]:
-        raise TpmError(Rc.INAPPROPRIATE_ENC)
-    if key.parameters.signature not in schemes[1]:
-        raise TpmError(Rc.INAPPROPRIATE_SIG)
-    if rsa.bits not in BITS or rsa.primes != _PRIMES or rsa.bits < _SMALLEST.get(KeyUsage(key.usage), 0):
+    if not _SMALLEST <= rsa.bits <= _LARGEST or rsa.bits % 16 or rsa.primes != _PRIMES:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
-    if int.from_bytes(rsa.exponent) not in (0, 65537):
+    if fips and _is_below_fips(key, rsa):
+        raise TpmError(Rc.NOTFIPS)
+    encryption, signature = _SCHEMES.get(key.usage, ((), ()))
+    if key.parameters.encryption not in encryption or key.parameters.signature not in signature:
+        raise TpmError(Rc.BAD_KEY_PROPERTY)
+    if key.usage in _FULL_STRENGTH and (rsa.bits != _FULL_SIZE or rsa.public_exponent != DEFAULT_EXPONENT):
         raise TpmError(Rc.BAD_KEY_PROPERTY)
     if key.auth_usage not in tuple(AuthUsage):
-        raise TpmError(Rc.BAD_PARAMETER)
+        raise TpmError(Rc.BAD_KEY_PROPERTY)
     return rsa
 
 
+def _is_below_fips(key: Key, rsa: RsaParameters) -> bool:
+    weak = rsa.bits < _FIPS_SMALLEST or key.usage == KeyUsage.LEGACY
+    return weak or key.auth_usage == AuthUsage.NEVER
+
+
+def check_pcr_info(key: Key) -> None:
+    """INVALID_PCR_INFO unless the binding to PCRs is well formed, and of the layout that the key's is."""
+    is_long = key.pcr_info[:2] == Tag.PCR_INFO_LONG.to_bytes(2)
+    if key.pcr_info and is_long != key.is_key12:
+        raise TpmError(Rc.INVALID_PCR_INFO)
+    release_condition(key.pcr_info)
+
+
 def generate(key: Key) -> PrivateKey:
-    """Generate an RSA key as the parameters of `key` say."""
+    """Generate an RSA key as the parameters of `key` say; BAD_KEY_PROPERTY for an unusual exponent."""
     from bootproof.tpm.crypto.rsa import PrivateKey
 
-    return PrivateKey.generate(rsa_parameters(key.parameters).bits)
+    rsa = rsa_parameters(key.parameters)
+    if rsa.public_exponent not in _EXPONENTS:
+        raise TpmError(Rc.BAD_KEY_PROPERTY)
+    return PrivateKey.generate(rsa.bits, rsa.public_exponent)
 
 
 def note_creation(tpm: Tpm, key: Key) -> Key:
     """Return the key with the PCR values of now as those of its creation (Part 3, 10.4)."""
+    check_pcr_info(key)
     if not key.pcr_info:
         return key
-    release_condition(key.pcr_info)
     if key.is_key12:
         long = PcrInfoLong.decode(key.pcr_info)
         now = composite_hash(long.creation_selection, tpm.pcrs.values)
@@ -87,22 +123,29 @@ def wrap(parent: LoadedKey, key: Key, secret: StoreAsymKey) -> Key:
     return replace(key, encrypted=parent.rsa.public.encrypt_oaep(secret.encode()))
 
 
-def unwrap(tpm: Tpm, parent: LoadedKey, key: Key) -> StoreAsymKey:
-    """Return the secret of a wrapped key after checking that it belongs to it.
+def create(tpm: Tpm, parent: LoadedKey, wanted: Key, usage_auth: bytes, migration_auth: bytes) -> NewKey:
+    """Generate a key below `parent`; INVALID_PCR_INFO, BAD_KEY_PROPERTY."""
+    noted = note_creation(tpm, wanted)
+    private = generate(wanted)
+    key = replace(noted, public=private.public.modulus, encrypted=b"")
+    secret = StoreAsymKey(Payload.ASYM, usage_auth, migration_auth, key.public_digest(), private.prime)
+    return NewKey(wrap(parent, key, secret), private)
 
-    DECRYPT_ERROR; FAIL where the public part was changed, or the key was made by another TPM.
+
+def unwrap(tpm: Tpm, parent: LoadedKey, key: Key) -> StoreAsymKey:
+    """Return the secret of a wrapped key after checking that it belongs to it (Part 3, 10.5).
+
+    DECRYPT_ERROR; AUTHFAIL where the public part was changed; INVALID_STRUCTURE for a payload that is no
+    key that can be loaded; INVALID_KEYUSAGE for one of another TPM.
     """
     try:
         secret = StoreAsymKey.decode(parent.rsa.decrypt_oaep(key.encrypted))
     except TpmError as error:
         raise TpmError(Rc.DECRYPT_ERROR) from error
-    if secret.public_digest != key.public_digest():
-        raise TpmError(Rc.FAIL)
+    if secret.payload not in _LOADABLE:
+        raise TpmError(Rc.INVALID_STRUCTURE)
+    if not hmac.compare_digest(secret.public_digest, key.public_digest()):
+        raise TpmError(Rc.AUTHFAIL)
     if not key.has(KeyFlag.MIGRATABLE) and secret.migration_auth != tpm.permanent.tpm_proof:
-        raise TpmError(Rc.FAIL)
+        raise TpmError(Rc.INVALID_KEYUSAGE)
     return secret
-
-
-def payload_is_loadable(payload: int) -> bool:
-    """Whether a key with that payload can be loaded (Part 2, 4.2)."""
-    return payload in (Payload.ASYM, Payload.MIGRATE_RESTRICTED, Payload.MIGRATE_EXTERNAL)

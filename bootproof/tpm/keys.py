@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -46,9 +47,9 @@ class LoadedKey:
     @cached_property
     def rsa(self) -> PrivateKey:
         """The RSA key."""
-        from bootproof.tpm.crypto.rsa import DEFAULT_EXPONENT, PrivateKey
+        from bootproof.tpm.crypto.rsa import PrivateKey
 
-        exponent = int.from_bytes(rsa_parameters(self.key.parameters).exponent) or DEFAULT_EXPONENT
+        exponent = rsa_parameters(self.key.parameters).public_exponent
         return PrivateKey(self.key.public, self.secret.private, exponent)
 
     @cached_property
@@ -56,10 +57,17 @@ class LoadedKey:
         """What PCRs and locality have to be for its use."""
         return release_condition(self.key.pcr_info)
 
+    @property
+    def uses_pcrs(self) -> bool:
+        """Whether its use depends on PCRs."""
+        return self.condition is not None and bool(self.condition.selection.indices())
+
     @cached_property
     def identity(self) -> bytes:
-        """What ties sessions to this key, whatever its handle: a digest of its public part."""
-        return sha1(b"key", self.key.encode())
+        """What ties sessions to this key, whatever its handle: a digest of what it is and of its secret, so
+        that a session opened before the secret was changed is worth nothing.
+        """
+        return sha1(b"key", self.key.encode(), self.secret.usage_auth)
 
     def need_usage(self, *usages: KeyUsage) -> None:
         """INVALID_KEYUSAGE unless it is a key for one of these uses."""
@@ -77,9 +85,7 @@ class KeySlots:
 
     def __iter__(self) -> Iterator[LoadedKey]:
         """The loaded keys and those that the owner keeps in, without the SRK."""
-        owner = self._tpm.permanent.owner
-        evict = [] if owner is None else [self._owner_key(stored) for stored in owner.evict]
-        return iter([*self.loaded(), *evict])
+        return iter([*self.loaded(), *(self._owner_key(stored) for stored in self._kept())])
 
     def loaded(self) -> list[LoadedKey]:
         """Return the keys that can be flushed."""
@@ -97,11 +103,16 @@ class KeySlots:
         found = self._loaded.get(handle)
         if found is not None:
             return found
-        owner = self._tpm.permanent.owner
-        for stored in () if owner is None else owner.evict:
+        for stored in self._kept():
             if stored.handle == handle:
                 return self._owner_key(stored)
         raise TpmError(Rc.INVALID_KEYHANDLE)
+
+    def own(self, handle: int) -> LoadedKey:
+        """Return a key that has a slot, which the SRK has not; INVALID_KEYHANDLE."""
+        if handle == Handle.SRK:
+            raise TpmError(Rc.INVALID_KEYHANDLE)
+        return self.get(handle)
 
     def srk(self) -> LoadedKey:
         """NOSRK without an owner."""
@@ -118,27 +129,83 @@ class KeySlots:
         return known
 
     def add(self, key: Key, secret: StoreAsymKey, parent_pcr: bool) -> LoadedKey:
-        """Give a key a slot and a handle; NOSPACE if all are taken."""
+        """Give a key a slot and a handle; NOSPACE if all are taken.
+
+        BAD_KEY_PROPERTY where the halves of the key do not belong together.
+        """
+        loaded = LoadedKey(StoredKey(self._new_handle(), key, secret, parent_pcr))
+        bits = rsa_parameters(key.parameters).bits
+        try:
+            sound = loaded.rsa.size * 8 == bits
+        except TpmError:
+            sound = False
+        if not sound:
+            raise TpmError(Rc.BAD_KEY_PROPERTY)
         if self.free < 1:
             raise TpmError(Rc.NOSPACE)
-        loaded = LoadedKey(StoredKey(self._new_handle(), key, secret, parent_pcr))
         self._loaded[loaded.handle] = loaded
         return loaded
 
-    def insert(self, stored: StoredKey) -> LoadedKey:
-        """Put a saved key back, under its old handle if that is free; NOSPACE if all slots are taken."""
+    def insert(self, stored: StoredKey, same_handle: bool = False) -> LoadedKey:
+        """Put a saved key back, under its old handle if that is free; NOSPACE if all slots are taken,
+        BAD_HANDLE if it is not free but has to be the same.
+        """
         if self.free < 1:
             raise TpmError(Rc.NOSPACE)
-        taken = {loaded.handle for loaded in self}
-        handle = stored.handle if stored.handle not in taken else self._new_handle()
+        taken = stored.handle in {loaded.handle for loaded in self}
+        if taken and same_handle:
+            raise TpmError(Rc.BAD_HANDLE)
+        handle = self._new_handle() if taken else stored.handle
         loaded = LoadedKey(StoredKey(handle, stored.key, stored.secret, stored.parent_pcr))
         self._loaded[handle] = loaded
         return loaded
 
-    def remove(self, handle: int) -> None:
-        """Forget a loaded key; INVALID_KEYHANDLE if there is none."""
-        if self._loaded.pop(handle, None) is None:
-            raise TpmError(Rc.INVALID_KEYHANDLE)
+    def flush(self, handle: int) -> None:
+        """Forget a loaded key and the sessions that are tied to it.
+
+        INVALID_KEYHANDLE if there is none, KEY_OWNER_CONTROL for one that the owner keeps in.
+        """
+        self._tpm.sessions.close_where(self.set_aside(handle).identity)
+
+    def set_aside(self, handle: int) -> LoadedKey:
+        """Forget a loaded key, but not the sessions that are tied to it, because it will come back.
+
+        Codes as of flush.
+        """
+        self.own(handle)
+        if handle not in self._loaded:
+            raise TpmError(Rc.KEY_OWNER_CONTROL)
+        return self._loaded.pop(handle)
+
+    def keep(self, handle: int) -> None:
+        """Make a loaded key one that outlives the power, until the owner lets it go; IOERROR."""
+        loaded = self._loaded[handle]
+        self._commit_kept((*self._kept(), loaded.stored))
+        self._owned[handle] = self._loaded.pop(handle)
+
+    def let_go(self, handle: int) -> None:
+        """Make a key that the owner keeps in an ordinary loaded one, under the same handle; IOERROR."""
+        loaded = self.own(handle)
+        self._commit_kept(tuple(stored for stored in self._kept() if stored.handle != handle))
+        self._loaded[handle] = loaded
+
+    def kept(self, handle: int) -> bool:
+        """Whether the owner keeps that one in."""
+        return any(stored.handle == handle for stored in self._kept())
+
+    def _kept(self) -> tuple[StoredKey, ...]:
+        owner = self._tpm.permanent.owner
+        return () if owner is None else owner.evict
+
+    def _commit_kept(self, evict: tuple[StoredKey, ...]) -> None:
+        permanent = self._tpm.permanent
+        if permanent.owner is not None:
+            self._tpm.commit(replace(permanent, owner=replace(permanent.owner, evict=evict)))
+
+    @property
+    def kept_count(self) -> int:
+        """How many slots the owner's keys take."""
+        return len(self._kept())
 
     def remove_all(self) -> None:
         """Forget all loaded keys, and what was derived from the owner's."""

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
 from bootproof.tpm.command import Command
-from bootproof.tpm.numbers import Algorithm, EncScheme, KeyUsage, Payload, SigScheme
+from bootproof.tpm.numbers import Algorithm, AuthUsage, EncScheme, Handle, KeyUsage, Payload, SigScheme
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.sessions import new_nonce
 from bootproof.tpm.state import StoredKey
 from bootproof.tpm.structures.keys import (
+    DEFAULT_EXPONENT,
     KEY12_HEAD,
     Key,
     KeyParameters,
@@ -21,9 +23,10 @@ from bootproof.tpm.structures.keys import (
     rsa_parameters,
     sha1,
 )
-from bootproof.tpm.wire import Structure, digest, nested, structure
+from bootproof.tpm.wire import Nothing, Structure, boolean, digest, nested, structure, uint32
 
 if TYPE_CHECKING:
+    from bootproof.tpm.call import Call
     from bootproof.tpm.machine import Tpm
 
 _EK_BITS: Final = 2048
@@ -35,6 +38,46 @@ class CreateEkIn(Structure):
 
     anti_replay: bytes = digest()
     parameters: KeyParameters = nested(KeyParameters)
+
+
+@structure
+class CreateRevocableEkIn(Structure):
+    """TPM_CreateRevocableEK: what kind of key, and who chooses the secret that revokes it."""
+
+    anti_replay: bytes = digest()
+    parameters: KeyParameters = nested(KeyParameters)
+    generate_reset: bool = boolean()
+    reset: bytes = digest()
+
+
+@structure
+class RevocableEkOut(Structure):
+    """The public EK, the digest that proves that this TPM answered, the secret that revokes the EK."""
+
+    public: Pubkey = nested(Pubkey)
+    checksum: bytes = digest()
+    reset: bytes = digest()
+
+
+@structure
+class RevokeTrustIn(Structure):
+    """TPM_RevokeTrust: the secret of TPM_CreateRevocableEK."""
+
+    reset: bytes = digest()
+
+
+@structure
+class InternalPubIn(Structure):
+    """TPM_OwnerReadInternalPub: the handle of the EK or the SRK, which the HMAC covers."""
+
+    handle: int = uint32()
+
+
+@structure
+class PubkeyOut(Structure):
+    """A public key."""
+
+    public: Pubkey = nested(Pubkey)
 
 
 @structure
@@ -53,44 +96,84 @@ class ReadPubekIn(Structure):
 
 
 def make_ek(parameters: KeyParameters) -> StoredKey:
-    """Generate an endorsement key; BAD_KEY_PROPERTY unless it is RSA with 2048 bits."""
-    from bootproof.tpm.crypto.rsa import DEFAULT_EXPONENT, PrivateKey
+    """Generate an endorsement key; BAD_KEY_PROPERTY unless it is RSA with 2048 bits (14.1)."""
+    from bootproof.tpm.crypto.rsa import PrivateKey
 
     wanted = rsa_parameters(parameters)
-    exponent = int.from_bytes(wanted.exponent) or DEFAULT_EXPONENT
-    if wanted.bits != _EK_BITS or wanted.primes != 2 or exponent != DEFAULT_EXPONENT:
+    if wanted.bits != _EK_BITS or wanted.primes != 2 or wanted.public_exponent != DEFAULT_EXPONENT:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
     private = PrivateKey.generate(_EK_BITS)
     kind = KeyParameters(Algorithm.RSA, EncScheme.OAEP_SHA1_MGF1, SigScheme.NONE, parameters.parameters)
-    key = Key(KEY12_HEAD, KeyUsage.STORAGE, 0, 0, kind, b"", private.public.modulus, b"")
+    key = Key(KEY12_HEAD, KeyUsage.STORAGE, 0, AuthUsage.ALWAYS, kind, b"", private.public.modulus, b"")
     none = bytes(DIGEST_SIZE)
     return StoredKey(0, key, StoreAsymKey(Payload.ASYM, none, none, key.public_digest(), private.prime))
 
 
 def create_endorsement_key_pair(tpm: Tpm, args: CreateEkIn) -> PubekOut:
-    """DISABLED_CMD if there is one already, BAD_KEY_PROPERTY."""
-    if tpm.permanent.ek is not None:
+    """DISABLED_CMD if there is one already, BAD_KEY_PROPERTY. Its encryption scheme does not matter."""
+    _install_ek(tpm, args.parameters, revocable=False, reset=tpm.permanent.ek_reset)
+    return _pubek(tpm, args.anti_replay)
+
+
+def create_revocable_ek(tpm: Tpm, args: CreateRevocableEkIn) -> RevocableEkOut:
+    """As TPM_CreateEndorsementKeyPair, for a key that TPM_RevokeTrust can remove."""
+    reset = new_nonce() if args.generate_reset else args.reset
+    _install_ek(tpm, args.parameters, revocable=True, reset=reset)
+    made = _pubek(tpm, args.anti_replay)
+    return RevocableEkOut(made.public, made.checksum, reset)
+
+
+def _install_ek(tpm: Tpm, parameters: KeyParameters, *, revocable: bool, reset: bytes) -> None:
+    permanent = tpm.permanent
+    if permanent.ek is not None:
         raise TpmError(Rc.DISABLED_CMD)
-    ek = make_ek(args.parameters)
-    flags = replace(tpm.permanent.flags, cekp_used=True, enable_revoke_ek=False)
-    tpm.commit(replace(tpm.permanent, ek=ek, tpm_proof=new_nonce(), flags=flags))
-    return _pubek(ek, args.anti_replay)
+    ek = make_ek(parameters)
+    flags = replace(permanent.flags, cekp_used=True, enable_revoke_ek=revocable)
+    tpm.commit(replace(permanent, ek=ek, ek_reset=reset, tpm_proof=new_nonce(), flags=flags))
 
 
 def read_pubek(tpm: Tpm, args: ReadPubekIn) -> PubekOut:
     """DISABLED_CMD once the owner has taken that right away, NO_ENDORSEMENT."""
     if not tpm.permanent.flags.read_pubek:
         raise TpmError(Rc.DISABLED_CMD)
-    if tpm.permanent.ek is None:
-        raise TpmError(Rc.NO_ENDORSEMENT)
-    return _pubek(tpm.permanent.ek, args.anti_replay)
+    return _pubek(tpm, args.anti_replay)
 
 
-def _pubek(ek: StoredKey, anti_replay: bytes) -> PubekOut:
-    public = ek.key.pubkey()
+def _pubek(tpm: Tpm, anti_replay: bytes) -> PubekOut:
+    public = _ek(tpm)
     return PubekOut(public, sha1(public.encode(), anti_replay))
 
 
+def _ek(tpm: Tpm) -> Pubkey:
+    """NO_ENDORSEMENT."""
+    if tpm.permanent.ek is None:
+        raise TpmError(Rc.NO_ENDORSEMENT)
+    return tpm.permanent.ek.key.pubkey()
+
+
+def disable_pubek_read(call: Call, _args: Nothing) -> None:
+    """Only the owner reads the public EK from now on; AUTHFAIL."""
+    call.owner()
+    call.tpm.commit_flags(read_pubek=False)
+
+
+def owner_read_pubek(call: Call, _args: Nothing) -> PubkeyOut:
+    """AUTHFAIL, NO_ENDORSEMENT."""
+    call.owner()
+    return PubkeyOut(_ek(call.tpm))
+
+
+def owner_read_internal_pub(call: Call, args: InternalPubIn) -> PubkeyOut:
+    """AUTHFAIL; BAD_PARAMETER for another key than EK and SRK."""
+    call.owner()
+    if args.handle == Handle.EK:
+        return PubkeyOut(_ek(call.tpm))
+    if args.handle == Handle.SRK:
+        return PubkeyOut(call.tpm.keys.srk().key.pubkey())
+    raise TpmError(Rc.BAD_PARAMETER)
+
+
+_OWNERS: Final = partial(Command, auths=(1,), needs_owner=True)
 ROWS: Final = (
     Command(
         Ord.CREATE_ENDORSEMENT_KEY_PAIR,
@@ -99,5 +182,17 @@ ROWS: Final = (
         create_endorsement_key_pair,
         CreateEkIn,
     ),
+    Command(
+        Ord.CREATE_REVOCABLE_EK, "TPM_CreateRevocableEK", "14.2", create_revocable_ek, CreateRevocableEkIn
+    ),
     Command(Ord.READ_PUBEK, "TPM_ReadPubek", "14.4", read_pubek, ReadPubekIn),
+    _OWNERS(
+        Ord.OWNER_READ_INTERNAL_PUB,
+        "TPM_OwnerReadInternalPub",
+        "14.5",
+        owner_read_internal_pub,
+        InternalPubIn,
+    ),
+    _OWNERS(Ord.OWNER_READ_PUBEK, "TPM_OwnerReadPubek", "27.6", owner_read_pubek, Nothing),
+    _OWNERS(Ord.DISABLE_PUBEK_READ, "TPM_DisablePubekRead", "27.7", disable_pubek_read, Nothing),
 )

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Making, loading and showing keys (Part 3, 10.4 to 10.7)."""
+"""Making, loading, showing and letting go of keys (Part 3, 10.4 to 10.6, 21.1 and 27)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import keygen
 from bootproof.tpm.codes import Rc, TpmError
-from bootproof.tpm.command import Command
-from bootproof.tpm.numbers import Handle, KeyFlag, KeyUsage, Payload
+from bootproof.tpm.command import Command, In
+from bootproof.tpm.limits import KEY_SLOTS
+from bootproof.tpm.numbers import Handle, KeyFlag, KeyUsage, Protocol
 from bootproof.tpm.ordinals import Ord
-from bootproof.tpm.structures.keys import Key, Pubkey, StoreAsymKey
-from bootproof.tpm.wire import Structure, digest, nested, structure, uint32
+from bootproof.tpm.structures.keys import Key, Pubkey
+from bootproof.tpm.wire import Structure, boolean, digest, nested, structure, uint32
 
 if TYPE_CHECKING:
     from bootproof.tpm.call import Call
+    from bootproof.tpm.machine import Tpm
 
 
 @structure
@@ -64,57 +65,114 @@ class PubkeyOut(Structure):
     key: Pubkey = nested(Pubkey)
 
 
+@structure
+class KeyControlIn(Structure):
+    """TPM_KeyControlOwner: which key, its public part as a proof, which TPM_KEY_CONTROL bit, its value."""
+
+    handle: int = uint32()
+    public: Pubkey = nested(Pubkey)
+    bit: int = uint32()
+    value: bool = boolean()
+
+
 def create_wrap_key(call: Call, args: CreateWrapKeyIn) -> KeyOut:
-    """INVALID_KEYUSAGE for a parent that is no storage key or an identity or authchange key; AUTHFAIL;
-    BAD_KEY_PROPERTY, INAPPROPRIATE_ENC, INAPPROPRIATE_SIG, INVALID_PCR_INFO.
+    """AUTHFAIL; BAD_MODE for a session that is not OSAP; BAD_VERSION, BAD_KEY_PROPERTY, NOTFIPS for a key
+    that this TPM does not make; INVALID_KEYUSAGE for a parent that is no storage key, a key that may migrate
+    less than its parent, and for identity, authchange and certified migration keys; INVALID_PCR_INFO.
     """
-    tpm = call.tpm
-    parent = call.use_key(args.parent)
-    usage_auth = call.decrypt_auth(args.usage_auth)
-    migration_auth = call.decrypt_auth(args.migration_auth, second=True)
-    call.end_session()
-    wanted = args.key
-    wanted.check_head()
+    tpm, wanted = call.tpm, args.key
+    parent = call.use_key(args.parent, protocol=Protocol.OSAP)
+    keygen.check_parameters(wanted, tpm.permanent.flags.fips)
     parent.need_usage(KeyUsage.STORAGE)
     if parent.key.has(KeyFlag.MIGRATABLE) and not wanted.has(KeyFlag.MIGRATABLE):
         raise TpmError(Rc.INVALID_KEYUSAGE)
-    if wanted.usage in (KeyUsage.IDENTITY, KeyUsage.AUTHCHANGE):
+    if wanted.usage in (KeyUsage.IDENTITY, KeyUsage.AUTHCHANGE) or wanted.has(KeyFlag.MIGRATE_AUTHORITY):
         raise TpmError(Rc.INVALID_KEYUSAGE)
-    if wanted.has(KeyFlag.MIGRATE_AUTHORITY):
-        raise TpmError(Rc.INVALID_KEYUSAGE)
-    keygen.check_parameters(wanted)
-    private = keygen.generate(wanted)
-    key = replace(keygen.note_creation(tpm, wanted), public=private.public.modulus, encrypted=b"")
-    if not key.has(KeyFlag.MIGRATABLE):
+    usage_auth = call.decrypt_auth(args.usage_auth)
+    migration_auth = call.decrypt_auth(args.migration_auth, second=True)
+    call.end_session()
+    if not wanted.has(KeyFlag.MIGRATABLE):
         migration_auth = tpm.permanent.tpm_proof
-    secret = StoreAsymKey(Payload.ASYM, usage_auth, migration_auth, key.public_digest(), private.prime)
-    return KeyOut(keygen.wrap(parent, key, secret))
+    return KeyOut(keygen.create(tpm, parent, wanted, usage_auth, migration_auth).wrapped)
 
 
 def load_key(call: Call, args: LoadKeyIn) -> HandleOut:
-    """INVALID_KEYHANDLE, AUTHFAIL, INVALID_KEYUSAGE, DECRYPT_ERROR, FAIL for a changed key, NOSPACE."""
-    tpm = call.tpm
+    """INVALID_KEYHANDLE, AUTHFAIL; INVALID_KEYUSAGE for a parent that is no storage key, an authchange key,
+    an identity that may migrate, a key of another TPM; BAD_VERSION, BAD_KEY_PROPERTY, NOTFIPS;
+    DECRYPT_ERROR; AUTHFAIL for a key whose public part was changed; INVALID_STRUCTURE, INVALID_PCR_INFO,
+    NOSPACE.
+    """
+    tpm, key = call.tpm, args.key
     parent = call.use_key(args.parent, None if call.count == 0 else 0)
-    key = args.key
-    key.check_head()
     parent.need_usage(KeyUsage.STORAGE)
-    keygen.check_parameters(key)
+    keygen.check_parameters(key, tpm.permanent.flags.fips)
     secret = keygen.unwrap(tpm, parent, key)
+    if key.usage == KeyUsage.AUTHCHANGE:
+        raise TpmError(Rc.INVALID_KEYUSAGE)
     if key.usage == KeyUsage.IDENTITY and key.has(KeyFlag.MIGRATABLE):
         raise TpmError(Rc.INVALID_KEYUSAGE)
-    if not keygen.payload_is_loadable(secret.payload):
-        raise TpmError(Rc.BAD_KEY_PROPERTY)
-    depends = parent.stored.parent_pcr or parent.condition is not None
-    loaded = tpm.keys.add(key, secret, depends)
+    keygen.check_pcr_info(key)
+    loaded = tpm.keys.add(key, secret, parent.stored.parent_pcr or parent.uses_pcrs)
     return HandleOut(loaded.handle)
 
 
 def get_pubkey(call: Call, args: HandleIn) -> PubkeyOut:
-    """INVALID_KEYHANDLE, also for an SRK that must not be read; NOSRK, WRONGPCRVAL, AUTHFAIL."""
+    """INVALID_KEYHANDLE, also for an SRK that must not be read; WRONGPCRVAL, BAD_LOCALITY unless the key's
+    flags say that PCRs do not matter here; AUTHFAIL.
+    """
+    loaded = call.use_key(args.handle, reads_public=True)
     if args.handle == Handle.SRK and not call.tpm.permanent.flags.read_srk_pub:
         raise TpmError(Rc.INVALID_KEYHANDLE)
-    return PubkeyOut(call.use_key(args.handle, reads_public=True).key.pubkey())
+    return PubkeyOut(loaded.key.pubkey())
 
+
+def evict_key(tpm: Tpm, args: HandleIn) -> None:
+    """INVALID_KEYHANDLE, KEY_OWNER_CONTROL for a key that the owner keeps in."""
+    tpm.keys.flush(args.handle)
+
+
+def terminate_handle(tpm: Tpm, args: HandleIn) -> None:
+    """Close an authorisation session; INVALID_AUTHHANDLE."""
+    tpm.sessions.get(args.handle)
+    tpm.sessions.close(args.handle)
+
+
+def key_control_owner(call: Call, args: KeyControlIn) -> None:
+    """Keep a key in the TPM for good, or no longer (bit 1, ownerEvict).
+
+    AUTHFAIL, INVALID_KEYHANDLE; INVALID_KEYUSAGE for an authchange or migrate key; BAD_PARAMETER for another
+    public key, a volatile key, one whose ancestors depend on PCRs; BAD_MODE for another bit; NOSPACE where
+    fewer than two slots would remain for keys that come and go.
+    """
+    call.owner()
+    keys = call.tpm.keys
+    loaded = keys.own(args.handle)
+    loaded.need_usage(*_CONTROLLED)
+    if args.public != loaded.key.pubkey():
+        raise TpmError(Rc.BAD_PARAMETER)
+    if args.bit != _OWNER_EVICT:
+        raise TpmError(Rc.BAD_MODE)
+    if args.value == keys.kept(args.handle):
+        return
+    if not args.value:
+        keys.let_go(args.handle)
+        return
+    if KEY_SLOTS - keys.kept_count - 1 < _FREE_SLOTS:
+        raise TpmError(Rc.NOSPACE)
+    if loaded.stored.parent_pcr or loaded.key.has(KeyFlag.VOLATILE):
+        raise TpmError(Rc.BAD_PARAMETER)
+    keys.keep(args.handle)
+
+
+_OWNER_EVICT: Final = 1
+_FREE_SLOTS: Final = 2
+_CONTROLLED: Final = (
+    KeyUsage.SIGNING,
+    KeyUsage.STORAGE,
+    KeyUsage.IDENTITY,
+    KeyUsage.BIND,
+    KeyUsage.LEGACY,
+)
 
 ROWS: Final = (
     Command(
@@ -125,8 +183,18 @@ ROWS: Final = (
         CreateWrapKeyIn,
         auths=(1,),
         handles=1,
+        needs_owner=True,
     ),
-    Command(Ord.LOAD_KEY, "TPM_LoadKey", "27.1.1", load_key, LoadKeyIn, auths=(0, 1), handles=1),
+    Command(
+        Ord.LOAD_KEY,
+        "TPM_LoadKey",
+        "27.8",
+        load_key,
+        LoadKeyIn,
+        auths=(0, 1),
+        handles=1,
+        needs_owner=True,
+    ),
     Command(
         Ord.LOAD_KEY2,
         "TPM_LoadKey2",
@@ -136,6 +204,36 @@ ROWS: Final = (
         auths=(0, 1),
         handles=1,
         out_handles=1,
+        needs_owner=True,
     ),
-    Command(Ord.GET_PUBKEY, "TPM_GetPubKey", "10.6", get_pubkey, HandleIn, auths=(0, 1), handles=1),
+    Command(
+        Ord.GET_PUBKEY,
+        "TPM_GetPubKey",
+        "10.6",
+        get_pubkey,
+        HandleIn,
+        auths=(0, 1),
+        handles=1,
+        needs_owner=True,
+    ),
+    Command(
+        Ord.KEY_CONTROL_OWNER,
+        "TPM_KeyControlOwner",
+        "21.1",
+        key_control_owner,
+        KeyControlIn,
+        auths=(1,),
+        handles=1,
+        needs_owner=True,
+    ),
+    Command(Ord.EVICT_KEY, "TPM_EvictKey", "27.1.1", evict_key, HandleIn, handles=1, needs_owner=True),
+    Command(
+        Ord.TERMINATE_HANDLE,
+        "TPM_Terminate_Handle",
+        "27.1.2",
+        terminate_handle,
+        HandleIn,
+        In.OFF,
+        handles=1,
+    ),
 )

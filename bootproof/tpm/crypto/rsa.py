@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.crypto import padding
+from bootproof.tpm.structures.keys import DEFAULT_EXPONENT
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-DEFAULT_EXPONENT: Final = 65537
 _SMALLEST_OF_LIBRARY: Final = 1024
 _OAEP_LABEL: Final = b"TCPA"
 
@@ -34,6 +34,22 @@ def _pkcs1() -> Any:
     from cryptography.hazmat.primitives.asymmetric import padding as paddings
 
     return paddings.PKCS1v15()
+
+
+def _no_digest_info() -> Any:
+    """Return how the library signs data that are not wrapped in a DigestInfo; None in old versions."""
+    from cryptography.hazmat.primitives.asymmetric import utils
+
+    kind = getattr(utils, "NoDigestInfo", None)
+    return None if kind is None else kind()
+
+
+def _unvalidated(numbers: rsa.RSAPrivateNumbers) -> rsa.RSAPrivateKey:
+    """Return the key without the primality tests, which cost more than a hundred signatures."""
+    try:
+        return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    except TypeError:  # before version 39 there is no such choice
+        return numbers.private_key()
 
 
 class PublicKey:
@@ -101,19 +117,27 @@ class PrivateKey:
         self._q = n // self._p
         try:
             self._d = pow(exponent, -1, math.lcm(self._p - 1, self._q - 1))
-        except ValueError as error:
+            self._d_p, self._d_q = self._d % (self._p - 1), self._d % (self._q - 1)
+            self._q_inverse = pow(self._q, -1, self._p)
+        except (ValueError, ZeroDivisionError) as error:
             raise TpmError(Rc.DECRYPT_ERROR) from error
 
     @classmethod
     def generate(cls, bits: int, exponent: int = DEFAULT_EXPONENT) -> PrivateKey:
-        """Make a key."""
+        """Make a key; the library offers the exponents 3 and 65537 only."""
         if bits < _SMALLEST_OF_LIBRARY:
             p, q = padding.small_primes(bits, exponent)
-        else:
-            from cryptography.hazmat.primitives.asymmetric import rsa
+            return cls._of_primes(p, q, bits, exponent)
+        from cryptography.hazmat.primitives.asymmetric import rsa
 
-            numbers = rsa.generate_private_key(exponent, bits).private_numbers()
-            p, q = numbers.p, numbers.q
+        key = rsa.generate_private_key(exponent, bits)
+        numbers = key.private_numbers()
+        made = cls._of_primes(numbers.p, numbers.q, bits, exponent)
+        made.__dict__["_key"] = key  # what the cached property would build, and old versions validate, again
+        return made
+
+    @classmethod
+    def _of_primes(cls, p: int, q: int, bits: int, exponent: int) -> PrivateKey:
         return cls((p * q).to_bytes(bits // 8), p.to_bytes(bits // 16), exponent)
 
     @property
@@ -123,26 +147,27 @@ class PrivateKey:
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey | None:
+        """The library's key, None where it is too small; BAD_KEY_PROPERTY for one that it refuses."""
         from cryptography.hazmat.primitives.asymmetric import rsa
 
-        if int.from_bytes(self.public.modulus).bit_length() < _SMALLEST_OF_LIBRARY:
+        p, q = self._p, self._q
+        if (p * q).bit_length() < _SMALLEST_OF_LIBRARY:
             return None
-        p, q, d = self._p, self._q, self._d
         public = rsa.RSAPublicNumbers(self.public.exponent, p * q)
-        numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+        numbers = rsa.RSAPrivateNumbers(p, q, self._d, self._d_p, self._d_q, self._q_inverse, public)
         try:
-            return numbers.private_key(unsafe_skip_rsa_key_validation=True)
-        except TypeError:  # before cryptography 40 it always validates
-            return numbers.private_key()
+            return _unvalidated(numbers)
+        except ValueError as error:
+            raise TpmError(Rc.BAD_KEY_PROPERTY) from error
 
     def raw(self, number: int) -> bytes:
         """Return number ** private exponent mod modulus, by the Chinese remainder theorem."""
-        p, q, d = self._p, self._q, self._d
-        at_p, at_q = pow(number, d % (p - 1), p), pow(number, d % (q - 1), q)
-        return (at_q + q * ((at_p - at_q) * pow(q, -1, p) % p)).to_bytes(self.size)
+        p, q = self._p, self._q
+        at_p, at_q = pow(number, self._d_p, p), pow(number, self._d_q, q)
+        return (at_q + q * ((at_p - at_q) * self._q_inverse % p)).to_bytes(self.size)
 
     def decrypt_oaep(self, data: bytes) -> bytes:
-        """DECRYPT_ERROR for anything that was not encrypted for this key."""
+        """DECRYPT_ERROR for anything that was not encrypted for this key, BAD_DATASIZE if it is too long."""
         self._need_size(data)
         try:
             if self._key is None:
@@ -152,7 +177,7 @@ class PrivateKey:
             raise TpmError(Rc.DECRYPT_ERROR) from error
 
     def decrypt_pkcs1(self, data: bytes) -> bytes:
-        """DECRYPT_ERROR for anything that was not encrypted for this key."""
+        """DECRYPT_ERROR for anything that was not encrypted for this key, BAD_DATASIZE if it is too long."""
         self._need_size(data)
         try:
             return padding.remove_pkcs1(self.raw(int.from_bytes(data)))
@@ -172,8 +197,13 @@ class PrivateKey:
         """Return the PKCS #1 v1.5 signature over the data as they are; BAD_DATASIZE if they are too long."""
         if len(data) > self.size - padding.PKCS1_OVERHEAD:
             raise TpmError(Rc.BAD_DATASIZE)
-        return self.raw(int.from_bytes(padding.pkcs1_signature(data, self.size)))
+        bare = _no_digest_info()
+        if self._key is None or bare is None:
+            return self.raw(int.from_bytes(padding.pkcs1_signature(data, self.size)))
+        return self._key.sign(data, _pkcs1(), bare)
 
     def _need_size(self, data: bytes) -> None:
-        if len(data) != self.size or int.from_bytes(data) >= int.from_bytes(self.public.modulus):
+        if len(data) > self.size:
+            raise TpmError(Rc.BAD_DATASIZE)
+        if len(data) < self.size or int.from_bytes(data) >= int.from_bytes(self.public.modulus):
             raise TpmError(Rc.DECRYPT_ERROR)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.numbers import VERSION_1_1, Algorithm, KeyFlag, Tag
@@ -19,7 +20,8 @@ from bootproof.tpm.wire import (
     uint32,
 )
 
-KEY12_HEAD = Tag.KEY12.to_bytes(2) + b"\0\0"  # tag and fill, where TPM_KEY has its version
+DEFAULT_EXPONENT: Final = 65537
+KEY12_HEAD: Final = Tag.KEY12.to_bytes(2) + b"\0\0"  # tag and fill, where TPM_KEY has its version
 
 
 @structure
@@ -39,6 +41,11 @@ class RsaParameters(Structure):
     bits: int = uint32()
     primes: int = uint32(default=2)
     exponent: bytes = sized32(default=b"")
+
+    @property
+    def public_exponent(self) -> int:
+        """The exponent as a number, which is big endian as all others are."""
+        return int.from_bytes(self.exponent) or DEFAULT_EXPONENT
 
 
 @structure
@@ -69,9 +76,10 @@ class Key(Structure):
         return self.head == KEY12_HEAD
 
     def check_head(self) -> None:
-        """BAD_VERSION unless it is a TPM_KEY of version 1.1 or a TPM_KEY12."""
-        if not self.is_key12 and self.head[:2] != VERSION_1_1[:2]:
-            raise TpmError(Rc.BAD_VERSION)
+        """BAD_VERSION for a TPM_KEY that is not of version 1.1, BAD_KEY_PROPERTY for what is no key."""
+        if self.is_key12 or self.head[:2] == VERSION_1_1[:2]:
+            return
+        raise TpmError(Rc.BAD_VERSION if self.head[0] == VERSION_1_1[0] else Rc.BAD_KEY_PROPERTY)
 
     def has(self, flag: KeyFlag) -> bool:
         """Whether that flag is set."""
@@ -118,6 +126,13 @@ def rsa_parameters(parameters: KeyParameters) -> RsaParameters:
         return RsaParameters.decode(parameters.parameters)
     except TpmError as error:
         raise TpmError(Rc.BAD_KEY_PROPERTY) from error
+
+
+@structure
+class StorePubkey(Structure):
+    """TPM_STORE_PUBKEY (10.4): the modulus alone."""
+
+    key: bytes = sized32()
 
 
 def sha1(*parts: bytes) -> bytes:
