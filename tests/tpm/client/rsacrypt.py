@@ -28,6 +28,8 @@ def encrypt_pkcs1(key: PubKey, data: bytes) -> bytes:
 
 def signed(key: PubKey, signature: bytes, digest: bytes) -> bool:
     """Tell whether `signature` is that of a SHA-1 digest (the SHA1 and INFO schemes)."""
+    if len(digest) != hashes.SHA1.digest_size:
+        return False
     try:
         key.key.verify(signature, digest, padding.PKCS1v15(), utils.Prehashed(hashes.SHA1()))
     except InvalidSignature:

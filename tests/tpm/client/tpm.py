@@ -51,13 +51,14 @@ def expect(condition: bool, what: str) -> None:
 class Tpm:
     """A TPM behind a function that takes the bytes of a command and returns those of the response.
 
-    `random(n)` makes the nonces; `tamper`, if set, changes each request before it is sent (and is how tests
-    make wrong ones).
+    `random(n)` makes the nonces. Tests make wrong commands with `alter`, which changes the parameters of an
+    ordinal before they are authorised, and `tamper`, which changes whole requests.
     """
 
     def __init__(self, execute: Execute, random: Callable[[int], bytes] = os.urandom) -> None:
         self._execute = execute
         self.random = random
+        self.alter: Callable[[int, bytes], bytes] | None = None
         self.tamper: Callable[[bytes], bytes] | None = None
 
     def send(self, request: bytes) -> bytes:
@@ -86,6 +87,8 @@ class Tpm:
 
         A secret in `auths` gets a session of its own; None stands for an authorisation that is left out.
         """
+        if self.alter is not None:
+            parameters = self.alter(ordinal, parameters)
         opened = [self.oiap(auth) if isinstance(auth, bytes) else auth for auth in auths]
         sessions = [session for session in opened if session is not None]
         temporary = [session for auth, session in zip(auths, opened, strict=True) if isinstance(auth, bytes)]
