@@ -16,6 +16,7 @@ from bootproof.tpm.commands import (
     ownership,
     presence,
     sessions,
+    storage,
     ticks,
 )
 
@@ -29,6 +30,7 @@ _GROUPS: Final = (
     crypto,
     integrity,
     sessions,
+    storage,
     ticks,
 )
 
