@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootproof.tpm.codes import Rc
+from bootproof.tpm.container import pack
 from bootproof.tpm.control import ControlChannel, ProtocolError
+from bootproof.tpm.state import Permanent
 from bootproof.tpm.store import Kind
 from tests.tpm.conftest import STARTUP_CLEAR, Bench
 
@@ -240,4 +242,77 @@ def test_arbitrary_bytes(parts: list[bytes]) -> None:
             side.channel.feed(part)
     except ProtocolError:
         return
+    assert side.bench.tpm.execute(STARTUP_CLEAR)[:2] == b"\x00\xc4"
+
+
+# whole requests, generated ----------------------------------------------------------------------------
+
+_FIXED = {
+    **dict.fromkeys((0x01, 0x03, 0x04, 0x06, 0x08, 0x09, 0x0A, 0x0E, 0x0F, 0x10), 0),
+    **dict.fromkeys((0x02, 0x11, 0x13), 4),
+    0x12: 16,
+}
+_NUMBER = st.sampled_from([0, 1, 2, 3, 4, 5, 48, 4096, 0xFFFFFFFF]).map(lambda number: number.to_bytes(4))
+_CONTAINERS = st.builds(
+    lambda kind, payload, cut: pack(kind, payload)[: cut or None],
+    st.sampled_from(Kind),
+    st.sampled_from([Permanent().encode(), b""]) | st.binary(max_size=60),
+    st.integers(-3, 0),
+)
+
+
+def _plain(code: int, words: int) -> st.SearchStrategy[bytes]:
+    numbers = st.lists(_NUMBER, min_size=words, max_size=words)
+    return numbers.map(lambda content: code.to_bytes(4) + b"".join(content))
+
+
+def _counted(body: bytes) -> bytes:
+    return len(body).to_bytes(4) + body
+
+
+REQUEST = st.one_of(
+    *(_plain(code, size // 4) for code, size in _FIXED.items()),
+    st.tuples(st.sampled_from([0x05, 0x0B]), st.integers(0, 255)).map(
+        lambda pair: struct.pack(">IB3x", *pair)
+    ),
+    st.binary(max_size=300).map(lambda body: b"\0\0\0\x07" + _counted(body)),
+    _plain(0x0C, 3),
+    st.builds(
+        lambda flags, kind, body: b"\0\0\0\x0d" + flags + kind + _counted(body),
+        *(_NUMBER, _NUMBER, _CONTAINERS | st.binary(max_size=60)),
+    ),
+)
+
+
+def _response_size(code: int, answers: bytes) -> int:
+    """Return how long the response at the start is, from the layouts in QEMU's tpm_ioctl.h."""
+    result = int.from_bytes(answers[:4])
+    if code == 0x0C and result in (0, 0x800):
+        return 16 + int.from_bytes(answers[12:16])
+    if code == 0x12 and result == 0:
+        return 12 + int.from_bytes(answers[8:12])
+    if code == 0x11 and result == 0:
+        return 16
+    return 8 if code in (0x01, 0x04, 0x0F) else 4
+
+
+@settings(max_examples=300)
+@given(st.lists(REQUEST, max_size=12), st.lists(st.integers(1, 80), max_size=8))
+def test_every_whole_request_has_one_whole_response(requests: list[bytes], cuts: list[int]) -> None:
+    """However the bytes are cut; and the TPM answers commands after it."""
+    side = Side(Bench())
+    stream = b"".join(requests)
+    answers = bytearray()
+    for cut in [*cuts, len(stream)]:
+        answers += side.channel.feed(stream[:cut])
+        stream = stream[cut:]
+        assert side.channel.paused or stream or side.channel.deadline is None
+    while side.channel.paused:
+        answers += side.channel.feed(b"")
+    for sent in requests:
+        size = _response_size(int.from_bytes(sent[:4]), bytes(answers))
+        assert len(answers) >= size
+        del answers[:size]
+    assert not answers
+    side.bench.tpm.power_on()
     assert side.bench.tpm.execute(STARTUP_CLEAR)[:2] == b"\x00\xc4"
