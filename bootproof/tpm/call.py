@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bootproof.tpm import defence, entities
 from bootproof.tpm.codes import Rc, TpmError
@@ -18,11 +18,14 @@ from bootproof.tpm.wire import Structure, boolean, digest, structure, uint32
 
 if TYPE_CHECKING:
     from bootproof.tpm.command import Command
+    from bootproof.tpm.handles import HandleTable
     from bootproof.tpm.keys import LoadedKey
     from bootproof.tpm.machine import Tpm
     from bootproof.tpm.state import Session
+    from bootproof.tpm.structures.transport import Transport
 
 AUTH_IN_SIZE: Final = 45
+AUTH_OUT_SIZE: Final = 41
 _AES_BLOCK: Final = 16
 _ACCEPTED: Final = {
     Protocol.OIAP: (Protocol.OIAP,),
@@ -41,31 +44,44 @@ class AuthIn(Structure):
 
 
 class Slot:
-    """One authorisation of a command: what came in and, once that was verified, session and HMAC key."""
+    """One authorisation of a command: what came in and, once that was verified, session and HMAC key.
 
-    __slots__ = ("given", "keep", "key", "session")
+    `table` is where its session is; `nonce` is the next nonceEven, where a handler has to know it.
+    """
 
-    def __init__(self, given: AuthIn) -> None:
+    __slots__ = ("given", "keep", "key", "nonce", "session", "table")
+
+    def __init__(self, given: AuthIn, table: HandleTable[Any]) -> None:
         self.given = given
+        self.table = table
         self.keep = given.keep
-        self.session: Session | None = None
+        self.session: Session | Transport | None = None
         self.key: bytes | None = None
+        self.nonce: bytes | None = None
+
+    def proves(self, key: bytes, in_digest: bytes, nonce_even: bytes) -> bool:
+        """Whether what came in was made with that key for that command."""
+        over = (in_digest, nonce_even, self.given.nonce_odd, b"\1" if self.given.keep else b"\0")
+        return hmac.compare_digest(hmac_sha1(key, *over), self.given.value)
 
 
 class Call:
     """What a handler works with: the TPM, the command, and the authorisations that came with it.
 
     A handler has to verify every authorisation (`owner`, `key`, `authorize`); a success with one that nobody
-    looked at becomes FAIL.
+    looked at becomes FAIL. `digest` and `out_digest` are what their HMACs cover besides nonces; the second
+    is None where it is the usual one, as is `audited`, the two digests for the audit.
     """
 
-    __slots__ = ("command", "digest", "slots", "tpm")
+    __slots__ = ("audited", "command", "digest", "out_digest", "slots", "tpm")
 
     def __init__(self, tpm: Tpm, command: Command, in_digest: bytes, given: list[AuthIn]) -> None:
         self.tpm = tpm
         self.command = command
         self.digest = in_digest
-        self.slots = [Slot(auth) for auth in given]
+        self.out_digest: bytes | None = None
+        self.audited: tuple[bytes, bytes] | None = None
+        self.slots = [Slot(auth, tpm.sessions) for auth in given]
 
     @property
     def count(self) -> int:
@@ -80,11 +96,9 @@ class Call:
         AUTHFAIL (AUTH2FAIL in the second slot), DEFEND_LOCK_RUNNING, and what `session` refuses.
         """
         current = self.slots[slot]
-        given = current.given
         session = self.session(slot, protocol)
         key = self._session_key(session, entity, slot)
-        over = (self.digest, session.nonce_even, given.nonce_odd, b"\1" if given.keep else b"\0")
-        if not hmac.compare_digest(hmac_sha1(key, *over), given.value):
+        if not current.proves(key, self.digest, session.nonce_even):
             defence.note_failure(self.tpm)
             raise self._failure(slot)
         current.key = key
@@ -130,6 +144,14 @@ class Call:
                 raise TpmError(Rc.AUTHFAIL)
         return loaded
 
+    def transport(self, slot: int) -> Transport:
+        """Return the transport session that this slot is of; INVALID_AUTHHANDLE if it is not open."""
+        current = self.slots[slot]
+        current.table = self.tpm.transports
+        transport = self.tpm.transports.use(current.given.handle)
+        current.session, current.key = transport, transport.secret
+        return transport
+
     def session(self, slot: int = 0, protocol: Protocol | None = None) -> Session:
         """Return the session of a slot; INVALID_AUTHHANDLE if it is not open, BAD_MODE if it is of another
         protocol than `protocol`. DSAP will do where OSAP is wanted.
@@ -148,7 +170,7 @@ class Call:
         `second`: it is the second one in this command. BAD_MODE for an OIAP session.
         """
         current = self.slots[slot]
-        session = current.session or self.session(slot)
+        session = self.session(slot)
         if session.protocol == Protocol.OIAP:
             raise TpmError(Rc.BAD_MODE)
         nonce = current.given.nonce_odd if second else session.nonce_even
@@ -171,12 +193,12 @@ class Call:
     def _answer(self, slot: Slot, out_digest: bytes) -> bytes:
         if slot.session is None or slot.key is None:
             raise TpmError(Rc.FAIL)
-        sessions, handle, nonce = self.tpm.sessions, slot.session.handle, new_nonce()
-        keep = slot.keep and handle in sessions
+        handle, nonce = slot.session.handle, slot.nonce or new_nonce()
+        keep = slot.keep and handle in slot.table
         if keep:
-            sessions.update(replace(slot.session, nonce_even=nonce))
+            slot.table.update(replace(slot.session, nonce_even=nonce))
         else:
-            sessions.close(handle)
+            slot.table.close(handle)
         keep_byte = b"\1" if keep else b"\0"
         value = hmac_sha1(slot.key, out_digest, nonce, slot.given.nonce_odd, keep_byte)
         return nonce + keep_byte + value
@@ -187,4 +209,4 @@ class Call:
             return
         for slot in self.slots:
             if slot.session is not None:
-                self.tpm.sessions.close(slot.session.handle)
+                slot.table.close(slot.session.handle)

@@ -23,6 +23,7 @@ CONTEXTS: Final = 128
 FAMILY_ROWS: Final = 16
 DELEGATE_ROWS: Final = 4
 NV_SIZE: Final = 0x7000  # bytes
+OWNERLESS_NV_WRITES: Final = 64  # TPM_MAX_NV_WRITE_NOOWNER (Part 2, 19)
 BUFFER_SIZE: Final = 4096  # longest command or response, in bytes
 BUFFER_SIZE_MIN: Final = 3072
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from bootproof.tpm import defence
-from bootproof.tpm.call import AUTH_IN_SIZE, AuthIn, Call
+from bootproof.tpm.call import AUTH_IN_SIZE, AUTH_OUT_SIZE, AuthIn, Call
 from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, TAG_RESPONSE, Rc, TpmError
 from bootproof.tpm.command import Command, In
 from bootproof.tpm.keys import KeySlots
@@ -23,8 +23,13 @@ from bootproof.tpm.pcrs import ZEROS, PcrBank
 from bootproof.tpm.sessions import SessionTable
 from bootproof.tpm.state import Permanent, StClearFlags, Volatile
 from bootproof.tpm.store import Kind, StateError
+from bootproof.tpm.structures.context import Contexts
+from bootproof.tpm.structures.counters import NO_COUNTER
 from bootproof.tpm.structures.keys import sha1
+from bootproof.tpm.structures.nv import NvLocks
 from bootproof.tpm.structures.stclear import StClearData
+from bootproof.tpm.structures.transport import Transport
+from bootproof.tpm.transport import TransportTable
 
 _HEADER: Final = struct.Struct(">HII")
 _LOG: Final = logging.getLogger("vtpm")
@@ -57,6 +62,8 @@ def response(rc: int, body: bytes = b"", auths: int = 0) -> bytes:
 _SUCCESS: Final = response(Rc.SUCCESS)
 _OK: Final = bytes(4)  # the result code, in HMACs
 _ORDINAL: Final = slice(6, HEADER_SIZE)
+# of TPM_ExecuteTransport's response: header, ticks, locality, size of the wrapped response, authorisation
+TRANSPORT_OVERHEAD: Final = HEADER_SIZE + 8 + 4 + 4 + AUTH_OUT_SIZE
 
 
 class Tpm:
@@ -80,7 +87,7 @@ class Tpm:
         """Read the permanent state again, as after it was replaced from outside."""
         stored = self.store.load(Kind.PERMANENT)
         try:
-            self.permanent = Permanent() if stored is None else Permanent.decode(stored)
+            self.permanent: Permanent = Permanent() if stored is None else Permanent.decode(stored)
         except TpmError as error:
             raise StateError(
                 "the permanent state has a sound checksum but cannot be read; restore a copy"
@@ -94,10 +101,23 @@ class Tpm:
         self.stclear_data = StClearData()
         self.pcrs = PcrBank()
         self.keys: KeySlots = KeySlots(self)
-        self.sessions = SessionTable()
+        self.within: Transport | None = None
+        self.reset_sessions()
+        self.nv_locks = NvLocks()
+        self.active_counter = NO_COUNTER
         self.sha1: Any = None
+        self.sha1_transport = 0
         self.launch_hash: Any = None
         self.start_ticks()
+
+    def reset_sessions(self) -> None:
+        """Close all sessions, make those that are saved worthless, and begin a new audit digest: what starting
+        and clearing the TPM have in common (TPM_STANY_DATA).
+        """
+        self.sessions = SessionTable()
+        self.transports = TransportTable()
+        self.contexts = Contexts()
+        self.audit_digest = audit.NO_EVENTS
 
     def set_locality(self, locality: int) -> None:
         """Commands come from that locality from now on, power cycles included; BAD_LOCALITY if there is
@@ -141,7 +161,12 @@ class Tpm:
             pcrs=self.pcrs.encode(),
             keys=self.keys.stored(),
             sessions=tuple(self.sessions),
+            nv_locks=self.nv_locks,
+            active_counter=self.active_counter,
             stclear_data=self.stclear_data,
+            contexts=self.contexts,
+            transports=self.transports.stored(),
+            audit_digest=self.audit_digest,
         )
 
     def _resume(self, state: Volatile) -> None:
@@ -151,6 +176,9 @@ class Tpm:
         self.pcrs.load(state.pcrs)
         self.keys.restore(state.keys)
         self.sessions.restore(state.sessions)
+        self.transports.restore_all(state.transports)
+        self.contexts, self.audit_digest = state.contexts, state.audit_digest
+        self.nv_locks, self.active_counter = state.nv_locks, state.active_counter
         self._tick_zero = time.monotonic_ns() - state.ticks * 1000
 
     def start_ticks(self) -> None:
@@ -188,8 +216,22 @@ class Tpm:
     def execute(self, request: bytes) -> bytes:
         """Return the response to one command of any content; nothing that arrives here raises."""
         self.executed += 1
-        if not self.running:
-            return response(Rc.FAIL)
+        return self._answer(request) if self.running else response(Rc.FAIL)
+
+    def execute_within(self, transport: Transport, request: bytes) -> bytes:
+        """As execute, for a command that came in that transport session."""
+        self.within = transport
+        try:
+            return self._answer(request)
+        finally:
+            self.within = None
+
+    @property
+    def room(self) -> int:
+        """How long the response to this command may be, in bytes: its buffer, or what a transport leaves."""
+        return self.buffer_size - (0 if self.within is None else TRANSPORT_OVERHEAD)
+
+    def _answer(self, request: bytes) -> bytes:
         try:
             return self._run(request)
         except TpmError as error:
@@ -212,12 +254,29 @@ class Tpm:
         count = tag - TAG_REQUEST
         if count not in command.auths:
             raise TpmError(Rc.BADTAG)
-        if command.plain:
-            answer = command.handler(self, command.parameters.decode(request[HEADER_SIZE:]))
-            return _SUCCESS if answer is None else response(0, answer.encode())
-        return self._run_authorized(command, request, count)
+        audited = ordinal in audit.audited_ordinals(self.permanent.audit.ordinals)
+        if not command.plain:
+            return self._run_authorized(command, request, count, audited)
+        if audited:
+            return self._run_audited(command, request)
+        answer = command.handler(self, command.parameters.decode(request[HEADER_SIZE:]))
+        return _SUCCESS if answer is None else response(0, answer.encode())
 
-    def _run_authorized(self, command: Command, request: bytes, count: int) -> bytes:
+    def _run_audited(self, command: Command, request: bytes) -> bytes:
+        """Run a command without authorisation that is audited (Part 3, 8.1)."""
+        args = command.parameters.decode(request[HEADER_SIZE:])
+        code = request[_ORDINAL]
+        into = sha1(code, request[HEADER_SIZE + 4 * command.handles :])
+        saves_state = command.ordinal == Ord.SAVE_STATE  # and saves the digest with its input, but no output
+        if saves_state:
+            audit.record_in(self, command.ordinal, into)
+        answer = command.handler(self, args)
+        body = b"" if answer is None else answer.encode()
+        if not saves_state:
+            audit.record(self, command.ordinal, into, sha1(_OK, code, body[4 * command.out_handles :]))
+        return response(0, body)
+
+    def _run_authorized(self, command: Command, request: bytes, count: int, audited: bool) -> bytes:
         """Run a command that may have authorisations: `count` of them end the request (Part 1, 13)."""
         if count and command.ordinal != Ord.RESET_LOCK_VALUE:
             defence.check(self)
@@ -234,7 +293,10 @@ class Tpm:
         try:
             answer = command.handler(call, args)
             body = b"" if answer is None else answer.encode()
-            auths = call.answer(sha1(_OK, code, body[4 * command.out_handles :]))
+            out = sha1(_OK, code, body[4 * command.out_handles :])
+            auths = call.answer(call.out_digest or out)
+            if audited:
+                audit.record(self, command.ordinal, *(call.audited or (call.digest, out)))
         except Exception as error:
             call.abandon(error.rc if isinstance(error, TpmError) else Rc.FAIL)
             raise
@@ -252,10 +314,19 @@ class Tpm:
             raise TpmError(Rc.DEACTIVATED)
         if command.needs_owner and self.permanent.owner is None:
             raise TpmError(Rc.NOSRK)
-        if self.sha1 is not None and not command.keeps_sha1:
+        if self.sha1 is not None and self._ends_sha1(command):
             self.sha1 = None
+        if self.transports.exclusive is not None and command.wrappable and self.within is None:
+            self.transports.end_exclusive()
         if self.permanent.saved and command.ordinal not in (Ord.SAVE_STATE, Ord.STARTUP):
             self.commit(replace(self.permanent, saved=b""))
+
+    def _ends_sha1(self, command: Command) -> bool:
+        """Whether a command ends the SHA-1 thread, which may not leave or enter a transport session."""
+        if command.ordinal == Ord.EXECUTE_TRANSPORT:
+            return False
+        here = 0 if self.within is None else self.within.handle
+        return not command.keeps_sha1 or here != self.sha1_transport
 
     # dynamic launch: signals of the chip set, not commands (PC Client TIS 1.3, section 11.3) ------
 

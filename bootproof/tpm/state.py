@@ -12,9 +12,14 @@ from typing import Final
 
 from bootproof.tpm.codes import DIGEST_SIZE
 from bootproof.tpm.pcrs import BANK_SIZE
+from bootproof.tpm.structures.audit import Audit
+from bootproof.tpm.structures.context import Contexts
+from bootproof.tpm.structures.counters import NO_COUNTER, Counters
 from bootproof.tpm.structures.defence import Guesses
 from bootproof.tpm.structures.keys import Key, StoreAsymKey
+from bootproof.tpm.structures.nv import NvLocks, NvStorage
 from bootproof.tpm.structures.stclear import StClearData
+from bootproof.tpm.structures.transport import Transports
 from bootproof.tpm.wire import (
     Structure,
     boolean,
@@ -116,9 +121,14 @@ class SavedState(Structure):
 
     stclear: StClearFlags = nested(StClearFlags)
     pcrs: bytes = raw(BANK_SIZE)
+    nv_locks: NvLocks = nested(NvLocks, default_factory=NvLocks)
+    active_counter: int = uint32(default=NO_COUNTER)
     stclear_data: StClearData = nested(StClearData, default_factory=StClearData)
     keys: tuple[StoredKey, ...] = listed(StoredKey, default=())
     sessions: tuple[Session, ...] = listed(Session, default=())
+    contexts: Contexts = nested(Contexts, default_factory=Contexts)
+    transports: Transports = nested(Transports, default_factory=Transports)
+    audit_digest: bytes = digest(default=bytes(DIGEST_SIZE))
 
 
 @structure
@@ -132,7 +142,10 @@ class Permanent(Structure):
     tpm_proof: bytes = digest(default=bytes(DIGEST_SIZE))
     owner: Owner | None = optional(Owner, default=None)
     operator_auth: bytes = digest(default=bytes(DIGEST_SIZE))
+    nv: NvStorage = nested(NvStorage, default_factory=NvStorage)
+    counters: Counters = nested(Counters, default_factory=Counters)
     guesses: Guesses = nested(Guesses, default_factory=Guesses)
+    audit: Audit = nested(Audit, default_factory=Audit)
 
 
 @structure
@@ -149,16 +162,11 @@ class Volatile(Structure):
     ticks: int = uint64()
     tick_nonce: bytes = raw(DIGEST_SIZE)
     pcrs: bytes = raw(BANK_SIZE)
+    nv_locks: NvLocks = nested(NvLocks, default_factory=NvLocks)
+    active_counter: int = uint32(default=NO_COUNTER)
     keys: tuple[StoredKey, ...] = listed(StoredKey, default=())
     sessions: tuple[Session, ...] = listed(Session, default=())
     stclear_data: StClearData = nested(StClearData, default_factory=StClearData)
-
-
-@structure
-class CurrentTicks(Structure):
-    """TPM_CURRENT_TICKS (Part 2, 15.1): microseconds since TPM_Startup."""
-
-    tag: int = structure_tag(default=0x0014)
-    ticks: int = uint64(default=0)
-    rate: int = uint16(default=1)
-    nonce: bytes = digest(default=bytes(DIGEST_SIZE))
+    contexts: Contexts = nested(Contexts, default_factory=Contexts)
+    transports: Transports = nested(Transports, default_factory=Transports)
+    audit_digest: bytes = digest(default=bytes(DIGEST_SIZE))

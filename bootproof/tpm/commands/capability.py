@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import limits
@@ -12,6 +13,7 @@ from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.command import Command, In
 from bootproof.tpm.numbers import Resource
 from bootproof.tpm.ordinals import Ord
+from bootproof.tpm.structures.counters import NO_COUNTER, RELEASED_COUNTER
 from bootproof.tpm.wire import (
     Reader,
     Structure,
@@ -116,7 +118,6 @@ _PROPERTIES: Final[dict[int, bytes]] = {
     0x107: _number(0),  # MIN_COUNTER, in tenths of a second
     0x10A: _number(limits.AUTH_SESSIONS),  # free now
     0x10B: _number(limits.TRANSPORT_SESSIONS),  # free now
-    0x10C: _number(limits.COUNTERS),  # free now
     0x10D: _number(limits.AUTH_SESSIONS),
     0x10E: _number(limits.TRANSPORT_SESSIONS),
     0x10F: _number(limits.COUNTERS),
@@ -136,9 +137,19 @@ _PROPERTIES: Final[dict[int, bytes]] = {
     0x11E: _number(limits.AUTH_SESSIONS + limits.TRANSPORT_SESSIONS),
     0x11F: _number(0),  # CMK_RESTRICTION: none
     _DURATION: b"".join(map(_number, limits.DURATIONS)),
-    0x122: _number(0xFFFFFFFF),  # ACTIVE_COUNTER: none
-    0x123: _number(limits.NV_SIZE),  # free now
     0x124: _number(limits.BUFFER_SIZE),
+}
+
+
+def _active_counter(tpm: Tpm) -> bytes:
+    """Return TPM_STCLEAR_DATA -> countID; that it was released is not told."""
+    return _number(NO_COUNTER if tpm.active_counter == RELEASED_COUNTER else tpm.active_counter)
+
+
+_LIVE_PROPERTIES: Final[dict[int, Callable[[Tpm], bytes]]] = {
+    0x10C: lambda tpm: _number(tpm.permanent.counters.free),
+    0x122: _active_counter,
+    0x123: lambda tpm: _number(tpm.permanent.nv.available),
 }
 
 
@@ -167,8 +178,11 @@ def _flag(tpm: Tpm, sub: bytes) -> bytes:
     return answer(tpm)
 
 
-def _property(_tpm: Tpm, sub: bytes) -> bytes:
-    answer = _PROPERTIES.get(_sub_number(sub))
+def _property(tpm: Tpm, sub: bytes) -> bytes:
+    number = _sub_number(sub)
+    if number in _LIVE_PROPERTIES:
+        return _LIVE_PROPERTIES[number](tpm)
+    answer = _PROPERTIES.get(number)
     if answer is None:
         raise TpmError(Rc.BAD_MODE)
     return answer
@@ -185,9 +199,15 @@ def _key_status(_tpm: Tpm, sub: bytes) -> bytes:
     raise TpmError(Rc.INVALID_KEYHANDLE)
 
 
-def _nv_index(_tpm: Tpm, sub: bytes) -> bytes:
-    _sub_number(sub)
-    raise TpmError(Rc.BADINDEX)
+def _nv_list(tpm: Tpm, _sub: bytes) -> bytes:
+    return b"".join(_number(area.index) for area in tpm.permanent.nv.areas)
+
+
+def _nv_index(tpm: Tpm, sub: bytes) -> bytes:
+    """Return TPM_NV_DATA_PUBLIC with the locks of this start; BADINDEX."""
+    public = tpm.permanent.nv.get(_sub_number(sub)).public
+    lock = tpm.nv_locks.of(public.index)
+    return replace(public, read_locked=lock.read_locked, write_locked=lock.write_locked).encode()
 
 
 _LISTED: Final = (
@@ -237,7 +257,7 @@ _AREAS: Final[dict[int, Callable[[Tpm, bytes], bytes]]] = {
     0x08: _check_loaded,
     0x09: _unsupported(4),  # SYM_MODE
     0x0C: _key_status,
-    0x0D: lambda _tpm, _sub: b"",  # NV_LIST: no index is defined
+    0x0D: _nv_list,
     0x11: _nv_index,
     0x12: _unsupported(4),  # TRANS_ALG
     0x14: _handle_list,
