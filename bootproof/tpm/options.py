@@ -42,7 +42,8 @@ A TPM 1.2 behind a socket, or behind a character device. The options are those o
   --log file=F|fd=N[,level=N][,prefix=P][,truncate]
                                       level 0: errors (the default), 1 or more: also warnings
   -d, --daemon                        go on in the background once the sockets are open
-  -t, --terminate                     socket: end when the data or control connection closes
+  -t, --terminate                     socket: end when the data connection closes, or a control connection
+                                      that was given as clientfd=
   -r, --runas USER                    be that user, before any file is touched
   --seccomp action=none|log|kill      accepted; there is no system-call filter here
   --monitor type=unixio,path=P[,mode=0600] | type=unixio,clientfd=N

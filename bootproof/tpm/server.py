@@ -300,18 +300,18 @@ class Server:
         self._data = None
         if self._data_listener is not None:
             self.selector.register(self._data_listener.socket, _READ, self._accept_data)
-        self._client_gone()
+        self._end_if(self._terminate)
 
     def _control_closed(self, _connection: Connection) -> None:
         self._control = None
         if self._control_listener is not None:
             self.selector.register(self._control_listener.socket, _READ, self._accept_control)
-        self._client_gone()
+        self._end_if(self._terminate and self._control_listener is None)
 
-    def _client_gone(self) -> None:
-        """End with --terminate, and when neither a connection nor a way to a new one is left."""
+    def _end_if(self, wished: bool) -> None:
+        """End if so wished, and when neither a connection nor a way to a new one is left."""
         reachable = self._data or self._control or self._data_listener or self._control_listener
-        if self._terminate or not reachable:
+        if wished or not reachable:
             self._done = True
 
 

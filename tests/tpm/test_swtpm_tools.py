@@ -144,25 +144,23 @@ def test_a_dynamic_launch_from_standard_input(emulators: Emulators) -> None:
 
 
 def test_over_tcp(tmp_path: Path) -> None:
-    port = free_port()
-    emulator = subprocess.Popen(
-        [*OURS, "socket", "--tpmstate", f"dir={tmp_path}", "--ctrl", f"type=tcp,port={port}", "-t"], cwd=ROOT
-    )
+    """Each call is a connection of its own; --terminate looks at the data connection, as in swtpm."""
+    port, data = free_port(), tmp_path / "data"
+    options = ["--ctrl", f"type=tcp,port={port}", "--server", f"type=unixio,path={data}", "-t"]
+    emulator = subprocess.Popen([*OURS, "socket", "--tpmstate", f"dir={tmp_path}", *options], cwd=ROOT)
+    ask = ["swtpm_ioctl", "--tcp", f"127.0.0.1:{port}"]
     deadline = time.monotonic() + PATIENCE
-    while not (tmp_path / "lock").exists():
+    while subprocess.run([*ask, "-c"], check=False, capture_output=True, timeout=PATIENCE).returncode:
         assert time.monotonic() < deadline
-        time.sleep(0.01)
-    for _ in range(100):
-        done = subprocess.run(
-            ["swtpm_ioctl", "--tcp", f"127.0.0.1:{port}", "-i"],
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        if not done.returncode:
-            break
-        time.sleep(0.1)
-    assert done.returncode == 0, done.stderr
+        time.sleep(0.05)
+    for words in (["-i"], ["-l", "3"], ["-e"]):
+        subprocess.run([*ask, *words], check=True, capture_output=True, timeout=PATIENCE)
+    assert emulator.poll() is None
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(PATIENCE)
+        peer.connect(os.fspath(data))
+        peer.sendall(bytes.fromhex("00c10000000c000000990001"))
+        assert peer.recv(100).hex() == "00c40000000a00000000"
     assert emulator.wait(PATIENCE) == 0
 
 
