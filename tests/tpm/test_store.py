@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import random
 import signal
@@ -17,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootproof.tpm.state import Permanent, PermanentFlags
-from bootproof.tpm.store import Kind, StateDirectory, StateError, pack, unpack
+from bootproof.tpm.container import pack, unpack
+from bootproof.tpm.state import LAYOUT_VERSION, Permanent, PermanentFlags
+from bootproof.tpm.store import LONGEST_STATE, Kind, StateDirectory, StateError
 from tests.tpm.conftest import ROOT
 
 OLD, NEW = b"the old state", b"the new state, which is longer"
@@ -194,6 +197,76 @@ def test_kill_at_random_points_loses_nothing_that_was_acknowledged(tmp_path: Pat
         directory.close()
         assert payload is not None
         assert payload in (last.to_bytes(4) * 500, (last + 1).to_bytes(4) * 500)
+
+
+def test_a_state_of_another_layout_is_refused(directory: StateDirectory) -> None:
+    directory.save(Kind.PERMANENT, OLD)
+    path = directory.path / FILE
+    content = path.read_bytes()
+    for version, age in ((1, "an older"), (LAYOUT_VERSION + 1, "a newer")):
+        head = content[:8] + version.to_bytes(2) + content[10:16]
+        path.write_bytes(head + hashlib.sha256(head + OLD).digest() + OLD)
+        with pytest.raises(
+            StateError, match=f"was written by {age} version .*layout {version}, .* move the"
+        ):
+            directory.load(Kind.PERMANENT)
+
+
+def test_a_state_that_could_not_be_loaded_is_not_saved(directory: StateDirectory) -> None:
+    directory.save(Kind.PERMANENT, OLD)
+    with pytest.raises(OSError, match="the state is too large"):
+        directory.save(Kind.PERMANENT, bytes(LONGEST_STATE))
+    assert directory.load(Kind.PERMANENT) == OLD
+    directory.save(Kind.PERMANENT, bytes(LONGEST_STATE - 48))
+    assert directory.load(Kind.PERMANENT) == bytes(LONGEST_STATE - 48)
+
+
+def test_file_systems_without_hard_links(directory: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_here(*_arguments: Any, **_named: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", none_here)
+    for state in (OLD, OLD, NEW):
+        directory.save(Kind.PERMANENT, state)
+    assert directory.load(Kind.PERMANENT) == NEW
+    assert unpack(Kind.PERMANENT, (directory.path / f"{FILE}.previous").read_bytes()) == OLD
+
+
+def test_what_others_put_there_is_not_followed(directory: StateDirectory, tmp_path: Path) -> None:
+    """A link under the name of the file to be written: the file that it leads to stays as it is."""
+    (tmp_path / "precious").write_text("precious")
+    for name in (f"{FILE}.new", f"{FILE}.link"):
+        (directory.path / name).symlink_to(tmp_path / "precious")
+    directory.save(Kind.PERMANENT, OLD)
+    directory.save(Kind.PERMANENT, NEW)
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert directory.load(Kind.PERMANENT) == NEW
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(StateError, match=r"state directory .*other: "):
+        StateDirectory(other)
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_something_else_in_the_place_of_the_state(directory: StateDirectory) -> None:
+    os.mkfifo(directory.path / FILE)
+    with pytest.raises(StateError, match="is not a state of this emulator"):
+        directory.load(Kind.PERMANENT)
+    (directory.path / FILE).unlink()
+    (directory.path / FILE).mkdir()
+    with pytest.raises(StateError, match="Is a directory; make it readable"):
+        directory.load(Kind.PERMANENT)
+
+
+def test_a_directory_that_others_may_write_to_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("vtpm"), "propagate", True)
+    tmp_path.chmod(0o777)
+    with caplog.at_level(logging.WARNING, "vtpm"):
+        StateDirectory(tmp_path).close()
+    assert f"others may write to the state directory {tmp_path}; chmod 700 it" in caplog.text
 
 
 def test_permanent_state_survives_its_encoding() -> None:
