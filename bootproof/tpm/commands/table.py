@@ -24,6 +24,7 @@ from bootproof.tpm.commands import (
     sessions,
     signing,
     storage,
+    changeauth,
     ticks,
 )
 
@@ -45,6 +46,7 @@ _GROUPS: Final = (
     nv,
     dir,
     counters,
+    changeauth,
     ticks,
 )
 
