@@ -7,12 +7,13 @@ import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from bootproof.tpm import defence, entities
+from bootproof.tpm import defence, delegations, entities, numbers
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.crypto.padding import xor
 from bootproof.tpm.entities import Entity
 from bootproof.tpm.numbers import Adip, AuthUsage, KeyFlag, Protocol
 from bootproof.tpm.sessions import hmac_sha1, new_nonce
+from bootproof.tpm.structures.delegation import DelegatePublic
 from bootproof.tpm.structures.keys import sha1
 from bootproof.tpm.wire import Structure, boolean, digest, structure, uint32
 
@@ -49,13 +50,14 @@ class Slot:
     `table` is where its session is; `nonce` is the next nonceEven, where a handler has to know it.
     """
 
-    __slots__ = ("given", "keep", "key", "nonce", "session", "table")
+    __slots__ = ("delegation", "given", "keep", "key", "nonce", "session", "table")
 
     def __init__(self, given: AuthIn, table: HandleTable[Any]) -> None:
         self.given = given
         self.table = table
         self.keep = given.keep
         self.session: Session | Transport | None = None
+        self.delegation: DelegatePublic | None = None
         self.key: bytes | None = None
         self.nonce: bytes | None = None
 
@@ -104,12 +106,27 @@ class Call:
         current.key = key
 
     def _session_key(self, session: Session, entity: Entity, slot: int) -> bytes:
-        """Return the HMAC key for that entity in that session."""
+        """Return the HMAC key for that entity in that session; what a delegate may not do is refused."""
         if session.protocol == Protocol.OIAP:
-            return entity.secret
+            row = delegations.pointed_row(self.tpm) if entity.kind == numbers.Entity.OWNER else None
+            if row is None:
+                return entity.secret
+            self._delegated(row.public, entity, slot)
+            return row.auth
         if session.identity != entity.identity:
             raise self._failure(slot)
+        if session.delegation:
+            self._delegated(DelegatePublic.decode(session.delegation), entity, slot)
         return session.shared_secret
+
+    def _delegated(self, public: DelegatePublic, entity: Entity, slot: int) -> None:
+        """Note that a delegate speaks for the entity, if he may do that now."""
+        delegations.permit(self.tpm, public, entity.kind, self.command.ordinal)
+        self.slots[slot].delegation = public
+
+    def delegation(self, slot: int = 0) -> DelegatePublic | None:
+        """Return by what delegation that slot was authorised; None for owner or key's user himself."""
+        return self.slots[slot].delegation
 
     def _failure(self, slot: int) -> TpmError:
         return TpmError(Rc.AUTH2FAIL if slot else Rc.AUTHFAIL)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from bootproof.tpm import defence
+from bootproof.tpm import audit, defence
 from bootproof.tpm.call import AUTH_IN_SIZE, AUTH_OUT_SIZE, AuthIn, Call
 from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, TAG_RESPONSE, Rc, TpmError
 from bootproof.tpm.command import Command, In
@@ -111,8 +111,8 @@ class Tpm:
         self.start_ticks()
 
     def reset_sessions(self) -> None:
-        """Close all sessions, make those that are saved worthless, and begin a new audit digest: what starting
-        and clearing the TPM have in common (TPM_STANY_DATA).
+        """Close all sessions, make those that are saved worthless, and begin a new audit digest: what
+        starting and clearing the TPM have in common (TPM_STANY_DATA).
         """
         self.sessions = SessionTable()
         self.transports = TransportTable()
@@ -227,6 +227,11 @@ class Tpm:
             self.within = None
 
     @property
+    def within_handle(self) -> int:
+        """The handle of the transport session that this command came in; 0 for none."""
+        return 0 if self.within is None else self.within.handle
+
+    @property
     def room(self) -> int:
         """How long the response to this command may be, in bytes: its buffer, or what a transport leaves."""
         return self.buffer_size - (0 if self.within is None else TRANSPORT_OVERHEAD)
@@ -316,17 +321,21 @@ class Tpm:
             raise TpmError(Rc.NOSRK)
         if self.sha1 is not None and self._ends_sha1(command):
             self.sha1 = None
-        if self.transports.exclusive is not None and command.wrappable and self.within is None:
+        if self.transports.exclusive is not None and self._ends_exclusive(command):
             self.transports.end_exclusive()
         if self.permanent.saved and command.ordinal not in (Ord.SAVE_STATE, Ord.STARTUP):
             self.commit(replace(self.permanent, saved=b""))
+
+    def _ends_exclusive(self, command: Command) -> bool:
+        """Whether a command ends the exclusive transport session; those that use one look for themselves."""
+        own = command.ordinal in (Ord.EXECUTE_TRANSPORT, Ord.RELEASE_TRANSPORT_SIGNED)
+        return self.within is None and not own
 
     def _ends_sha1(self, command: Command) -> bool:
         """Whether a command ends the SHA-1 thread, which may not leave or enter a transport session."""
         if command.ordinal == Ord.EXECUTE_TRANSPORT:
             return False
-        here = 0 if self.within is None else self.within.handle
-        return not command.keeps_sha1 or here != self.sha1_transport
+        return not command.keeps_sha1 or self.sha1_transport != self.within_handle
 
     # dynamic launch: signals of the chip set, not commands (PC Client TIS 1.3, section 11.3) ------
 

@@ -16,6 +16,7 @@ from bootproof.tpm.structures.audit import Audit
 from bootproof.tpm.structures.context import Contexts
 from bootproof.tpm.structures.counters import NO_COUNTER, Counters
 from bootproof.tpm.structures.defence import Guesses
+from bootproof.tpm.structures.delegation import DelegateTables
 from bootproof.tpm.structures.keys import Key, StoreAsymKey
 from bootproof.tpm.structures.nv import NvLocks, NvStorage
 from bootproof.tpm.structures.stclear import StClearData
@@ -94,7 +95,7 @@ class StoredKey(Structure):
 
 @structure
 class Session(Structure):
-    """An authorisation session (Part 1, 13); `delegation` is of DSAP: an encoded TPM_DELEGATIONS."""
+    """An authorisation session (Part 1, 13); `delegation` is of DSAP: an encoded TPM_DELEGATE_PUBLIC."""
 
     handle: int = uint32()
     protocol: int = uint16()
@@ -145,6 +146,7 @@ class Permanent(Structure):
     nv: NvStorage = nested(NvStorage, default_factory=NvStorage)
     counters: Counters = nested(Counters, default_factory=Counters)
     guesses: Guesses = nested(Guesses, default_factory=Guesses)
+    delegations: DelegateTables = nested(DelegateTables, default_factory=DelegateTables)
     audit: Audit = nested(Audit, default_factory=Audit)
 
 

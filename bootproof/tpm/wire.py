@@ -241,6 +241,11 @@ def structure(cls: type[S]) -> type[S]:
     return made
 
 
+def fixed_size(kind: type[Structure]) -> int:
+    """Return the length of a structure whose fields all have a fixed width, in bytes."""
+    return sum(struct.calcsize(">" + codec.fixed) for _, codec in kind.CODECS)
+
+
 @structure
 class Nothing(Structure):
     """No parameters."""

@@ -75,7 +75,7 @@ class CompleteExtendOut(Structure):
 
 def get_random(tpm: Tpm, args: GetRandomIn) -> BytesOut:
     """Return as many bytes as were asked for, or as fit into a response."""
-    return BytesOut(os.urandom(min(args.size, tpm.buffer_size - HEADER_SIZE - _SIZE_FIELD)))
+    return BytesOut(os.urandom(min(args.size, tpm.room - HEADER_SIZE - _SIZE_FIELD)))
 
 
 def stir_random(_tpm: Tpm, _args: BytesIn) -> None:
@@ -84,7 +84,7 @@ def stir_random(_tpm: Tpm, _args: BytesIn) -> None:
 
 def sha1_start(tpm: Tpm, _args: Nothing) -> Sha1StartOut:
     """Begin anew; any command but Update, Complete and CompleteExtend ends the thread."""
-    tpm.sha1 = hashlib.sha1(usedforsecurity=False)
+    tpm.sha1, tpm.sha1_transport = hashlib.sha1(usedforsecurity=False), tpm.within_handle
     return Sha1StartOut(_MOST_BYTES)
 
 

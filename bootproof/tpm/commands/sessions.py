@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from bootproof.tpm import entities
+from bootproof.tpm import contexts, delegations, entities, numbers
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.command import Command, In
+from bootproof.tpm.entities import Entity
 from bootproof.tpm.numbers import Adip, Protocol, Resource
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.sessions import hmac_sha1, new_nonce
-from bootproof.tpm.wire import Nothing, Structure, digest, structure, uint16, uint32
+from bootproof.tpm.structures.delegation import DelegatePublic
+from bootproof.tpm.wire import Nothing, Structure, digest, fixed_size, structure, uint16, uint32
 
 if TYPE_CHECKING:
     from bootproof.tpm.machine import Tpm
@@ -61,30 +63,52 @@ def oiap(tpm: Tpm, _args: Nothing) -> OiapOut:
 
 def osap(tpm: Tpm, args: OsapIn) -> OsapOut:
     """BAD_PARAMETER for an entity without authorisation data, INAPPROPRIATE_ENC for a scheme that is neither
-    XOR nor AES; RESOURCES.
+    XOR nor AES; RESOURCES. The owner may be a row of the delegate table (TPM_SetOwnerPointer): BADINDEX,
+    DISABLED_CMD, FAMILYCOUNT.
     """
-    adip, kind = divmod(args.entity, 0x100)
-    if adip not in tuple(Adip):
-        raise TpmError(Rc.INAPPROPRIATE_ENC)
+    adip, kind = split_entity(tpm, args.entity)
     entity = entities.resolve(tpm, kind, args.value)
+    row = delegations.pointed_row(tpm) if entity.kind == numbers.Entity.OWNER else None
+    if row is None:
+        return open_shared(tpm, entity, adip, args.nonce_odd)
+    delegations.check_family(tpm, row.public)
+    delegate = replace(entity, secret=row.auth)
+    return open_shared(tpm, delegate, adip, args.nonce_odd, row.public)
+
+
+def split_entity(tpm: Tpm, entity: int) -> tuple[Adip, int]:
+    """Return how authorisation data travel and the kind of a TPM_ENTITY_TYPE; INAPPROPRIATE_ENC for a scheme
+    that is neither XOR nor AES, and for XOR where the FIPS flag is set.
+    """
+    scheme, kind = divmod(entity, 0x100)
+    if scheme not in tuple(Adip) or (scheme == Adip.XOR and tpm.permanent.flags.fips):
+        raise TpmError(Rc.INAPPROPRIATE_ENC)
+    return Adip(scheme), kind
+
+
+def open_shared(
+    tpm: Tpm, entity: Entity, adip: Adip, nonce_odd: bytes, delegation: DelegatePublic | None = None
+) -> OsapOut:
+    """Open a session with a secret that is shared by those who know the entity's: DSAP for a delegate, else
+    OSAP. RESOURCES.
+    """
     nonce = new_nonce()
     session = replace(
-        tpm.sessions.open(Protocol.OSAP),
+        tpm.sessions.open(Protocol.OSAP if delegation is None else Protocol.DSAP),
         entity=entity.kind,
         identity=entity.identity,
         adip=adip,
-        shared_secret=hmac_sha1(entity.secret, nonce, args.nonce_odd),
+        shared_secret=hmac_sha1(entity.secret, nonce, nonce_odd),
+        delegation=b"" if delegation is None else delegation.encode(),
     )
     tpm.sessions.update(session)
     return OsapOut(session.handle, session.nonce_even, nonce)
 
 
 def _flush_key(tpm: Tpm, handle: int) -> None:
-    found = next((loaded for loaded in tpm.keys.loaded() if loaded.handle == handle), None)
-    if found is None:
+    if all(loaded.handle != handle for loaded in tpm.keys):
         raise TpmError(Rc.BAD_PARAMETER)
-    tpm.keys.remove(handle)
-    tpm.sessions.close_where(found.identity)
+    tpm.keys.flush(handle)
 
 
 def _flush_session(tpm: Tpm, handle: int) -> None:
@@ -92,20 +116,26 @@ def _flush_session(tpm: Tpm, handle: int) -> None:
     tpm.sessions.close(handle)
 
 
-def _unknown(code: Rc) -> Callable[[Tpm, int], None]:
-    def refuse(_tpm: Tpm, _handle: int) -> None:
-        raise TpmError(code)
+def _flush_transport(tpm: Tpm, handle: int) -> None:
+    tpm.transports.get(handle)
+    tpm.transports.close(handle)
 
-    return refuse
+
+def _no_daa_session(_tpm: Tpm, _handle: int) -> None:
+    raise TpmError(Rc.BAD_HANDLE)
 
 
 _FLUSHERS: Final[dict[int, Callable[[Tpm, int], None]]] = {
     Resource.KEY: _flush_key,
     Resource.AUTH: _flush_session,
-    Resource.TRANS: _unknown(Rc.INVALID_AUTHHANDLE),
-    Resource.CONTEXT: _unknown(Rc.BAD_PARAMETER),
-    Resource.DAA_TPM: _unknown(Rc.BAD_HANDLE),
+    Resource.TRANS: _flush_transport,
+    Resource.CONTEXT: contexts.strike_off,
+    Resource.DAA_TPM: _no_daa_session,
 }
+
+
+def _flushed_key(args: FlushIn) -> tuple[int, ...]:
+    return (args.handle,) if args.resource == Resource.KEY else ()
 
 
 def flush_specific(tpm: Tpm, args: FlushIn) -> None:
@@ -119,7 +149,24 @@ def flush_specific(tpm: Tpm, args: FlushIn) -> None:
 
 
 ROWS: Final = (
-    Command(Ord.OIAP, "TPM_OIAP", "18.1", oiap, Nothing),
-    Command(Ord.OSAP, "TPM_OSAP", "18.2", osap, OsapIn),
-    Command(Ord.FLUSH_SPECIFIC, "TPM_FlushSpecific", "22.1", flush_specific, FlushIn, In.OFF),
+    Command(Ord.OIAP, "TPM_OIAP", "18.1", oiap, Nothing, clear_out=fixed_size(OiapOut)),
+    Command(
+        Ord.OSAP,
+        "TPM_OSAP",
+        "18.2",
+        osap,
+        OsapIn,
+        clear_in=fixed_size(OsapIn),
+        clear_out=fixed_size(OsapOut),
+    ),
+    Command(
+        Ord.FLUSH_SPECIFIC,
+        "TPM_FlushSpecific",
+        "22.1",
+        flush_specific,
+        FlushIn,
+        In.OFF,
+        handles=1,
+        logged_keys=_flushed_key,
+    ),
 )

@@ -8,12 +8,16 @@ from typing import Final
 from bootproof.tpm.command import Command
 from bootproof.tpm.commands import (
     admin,
+    audit,
     capability,
     certification,
+    contexts,
     counters,
     credentials,
     crypto,
+    delegation,
     dir,
+    dsap,
     identity,
     integrity,
     keys,
@@ -26,6 +30,7 @@ from bootproof.tpm.commands import (
     storage,
     changeauth,
     ticks,
+    transport,
 )
 
 _GROUPS: Final = (
@@ -42,12 +47,17 @@ _GROUPS: Final = (
     crypto,
     integrity,
     sessions,
+    dsap,
+    delegation,
     storage,
     nv,
     dir,
     counters,
     changeauth,
     ticks,
+    contexts,
+    transport,
+    audit,
 )
 
 COMMANDS: Final[dict[int, Command]] = {int(row.ordinal): row for group in _GROUPS for row in group.ROWS}

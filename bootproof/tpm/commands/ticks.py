@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.command import Command
 from bootproof.tpm.ordinals import Ord
-from bootproof.tpm.state import CurrentTicks
+from bootproof.tpm.structures.ticks import CurrentTicks
 from bootproof.tpm.wire import Nothing
 
 if TYPE_CHECKING:

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The audit digest: a hash over what audited commands were given and have answered (Part 3, 8.1)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
+from bootproof.tpm.structures.audit import AuditEventIn, AuditEventOut, unpack_ordinals
+from bootproof.tpm.structures.keys import sha1
+from bootproof.tpm.structures.transport import Attribute
+
+if TYPE_CHECKING:
+    from bootproof.tpm.machine import Tpm
+
+NO_EVENTS: Final = bytes(DIGEST_SIZE)
+_SUCCESS: Final = bytes(4)
+
+audited_ordinals = lru_cache(maxsize=8)(unpack_ordinals)
+
+
+def record_in(tpm: Tpm, ordinal: int, parameters: bytes) -> None:
+    """Extend the digest by the input of a command; `parameters` is what its HMAC covers, or would.
+
+    AUDITFAIL_UNSUCCESSFUL, and the TPM fails until TPM_Init, if the counter of a new digest cannot be kept.
+    """
+    if tpm.audit_digest == NO_EVENTS:
+        audit = tpm.permanent.audit
+        try:
+            tpm.commit(replace(tpm.permanent, audit=replace(audit, count=audit.count + 1 & 0xFFFFFFFF)))
+        except TpmError as error:
+            tpm.failed = True
+            raise TpmError(Rc.AUDITFAIL_UNSUCCESSFUL) from error
+    if _hidden(tpm):
+        parameters = sha1(ordinal.to_bytes(4))
+    event = AuditEventIn(parameters, tpm.permanent.audit.counter)
+    tpm.audit_digest = sha1(tpm.audit_digest, event.encode())
+
+
+def record_out(tpm: Tpm, ordinal: int, parameters: bytes) -> None:
+    """Extend the digest by the output of a command that succeeded."""
+    if _hidden(tpm):
+        parameters = sha1(_SUCCESS, ordinal.to_bytes(4))
+    event = AuditEventOut(parameters, tpm.permanent.audit.counter)
+    tpm.audit_digest = sha1(tpm.audit_digest, event.encode())
+
+
+def record(tpm: Tpm, ordinal: int, into: bytes, out: bytes) -> None:
+    """Extend the digest by a command that succeeded; AUDITFAIL_SUCCESSFUL where record_in fails."""
+    try:
+        record_in(tpm, ordinal, into)
+    except TpmError as error:
+        raise TpmError(Rc.AUDITFAIL_SUCCESSFUL) from error
+    record_out(tpm, ordinal, out)
+
+
+def _hidden(tpm: Tpm) -> bool:
+    """Whether the command travels encrypted, so that its parameters must not be told by the digest."""
+    return tpm.within is not None and tpm.within.public.has(Attribute.ENCRYPT)
