@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from bootproof.tpm.clearing import clear, without_owner
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
 from bootproof.tpm.command import Command
+from bootproof.tpm.commands.presence import need_presence
 from bootproof.tpm.numbers import Algorithm, AuthUsage, EncScheme, Handle, KeyUsage, Payload, SigScheme
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.sessions import new_nonce
@@ -129,7 +132,23 @@ def _install_ek(tpm: Tpm, parameters: KeyParameters, *, revocable: bool, reset: 
         raise TpmError(Rc.DISABLED_CMD)
     ek = make_ek(parameters)
     flags = replace(permanent.flags, cekp_used=True, enable_revoke_ek=revocable)
-    tpm.commit(replace(permanent, ek=ek, ek_reset=reset, tpm_proof=new_nonce(), flags=flags))
+    tpm.commit(replace(permanent, ek=ek, ek_reset=reset, flags=flags))
+
+
+def revoke_trust(tpm: Tpm, args: RevokeTrustIn) -> None:
+    """Remove the EK, the owner and all NV areas.
+
+    PERMANENTEK for an EK that cannot be revoked, AUTHFAIL for another secret, BAD_PRESENCE.
+    """
+    if not tpm.permanent.flags.enable_revoke_ek:
+        raise TpmError(Rc.PERMANENTEK)
+    if not hmac.compare_digest(args.reset, tpm.permanent.ek_reset):
+        raise TpmError(Rc.AUTHFAIL)
+    need_presence(tpm)
+    left = without_owner(tpm.permanent)
+    flags = replace(left.flags, nv_locked=False, cekp_used=False)
+    nv = tpm.permanent.nv.trust_revoked()
+    clear(tpm, replace(left, ek=None, ek_reset=bytes(DIGEST_SIZE), nv=nv, flags=flags))
 
 
 def read_pubek(tpm: Tpm, args: ReadPubekIn) -> PubekOut:
@@ -173,6 +192,10 @@ def owner_read_internal_pub(call: Call, args: InternalPubIn) -> PubkeyOut:
     raise TpmError(Rc.BAD_PARAMETER)
 
 
+def _internal_key(args: InternalPubIn) -> tuple[int, ...]:
+    return (args.handle,)
+
+
 _OWNERS: Final = partial(Command, auths=(1,), needs_owner=True)
 ROWS: Final = (
     Command(
@@ -185,6 +208,7 @@ ROWS: Final = (
     Command(
         Ord.CREATE_REVOCABLE_EK, "TPM_CreateRevocableEK", "14.2", create_revocable_ek, CreateRevocableEkIn
     ),
+    Command(Ord.REVOKE_TRUST, "TPM_RevokeTrust", "14.3", revoke_trust, RevokeTrustIn),
     Command(Ord.READ_PUBEK, "TPM_ReadPubek", "14.4", read_pubek, ReadPubekIn),
     _OWNERS(
         Ord.OWNER_READ_INTERNAL_PUB,
@@ -192,6 +216,7 @@ ROWS: Final = (
         "14.5",
         owner_read_internal_pub,
         InternalPubIn,
+        logged_keys=_internal_key,
     ),
     _OWNERS(Ord.OWNER_READ_PUBEK, "TPM_OwnerReadPubek", "27.6", owner_read_pubek, Nothing),
     _OWNERS(Ord.DISABLE_PUBEK_READ, "TPM_DisablePubekRead", "27.7", disable_pubek_read, Nothing),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import keygen
 from bootproof.tpm.codes import Rc, TpmError
-from bootproof.tpm.command import Command, In
+from bootproof.tpm.command import Command, In, no_keys
 from bootproof.tpm.limits import KEY_SLOTS
 from bootproof.tpm.numbers import Handle, KeyFlag, KeyUsage, Protocol
 from bootproof.tpm.ordinals import Ord
@@ -235,5 +235,6 @@ ROWS: Final = (
         HandleIn,
         In.OFF,
         handles=1,
+        logged_keys=no_keys,
     ),
 )

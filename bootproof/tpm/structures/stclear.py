@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from bootproof.tpm.numbers import Handle
 from bootproof.tpm.wire import Structure, boolean, structure, uint32
 
 
@@ -12,7 +13,9 @@ class StClearData(Structure):
 
     `disable_reset_lock`: TPM_ResetLockValue is shut until the lock-out ends, because it failed.
     `deferred_presence`: bits of TPM_DEFERRED_PRESENCE, what presence was vouched for in advance.
+    `owner_pointer`: ownerReference, the owner himself or the index of a row of the delegate table.
     """
 
     disable_reset_lock: bool = boolean(default=False)
     deferred_presence: int = uint32(default=0)
+    owner_pointer: int = uint32(default=int(Handle.OWNER))

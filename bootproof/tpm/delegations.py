@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Delegations at work: whether one allows a command, and the blobs that carry them (Part 1, 28)."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from bootproof.tpm import numbers
+from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
+from bootproof.tpm.numbers import Handle
+from bootproof.tpm.sessions import hmac_sha1
+from bootproof.tpm.structures.delegation import (
+    KEY_BITS,
+    OWNER_BITS,
+    DelegatePublic,
+    DelegateRow,
+    DelegateSensitive,
+    KeyBlob,
+    OwnerBlob,
+)
+from bootproof.tpm.structures.keys import sha1
+
+if TYPE_CHECKING:
+    from bootproof.tpm.machine import Tpm
+
+_AES_BLOCK: Final = 16
+_KINDS: Final[dict[int, int]] = {
+    numbers.Entity.OWNER: OWNER_BITS,
+    numbers.Entity.SRK: KEY_BITS,
+    numbers.Entity.KEYHANDLE: KEY_BITS,
+}
+Blob = TypeVar("Blob", bound=OwnerBlob | KeyBlob)
+
+
+def check_family(tpm: Tpm, public: DelegatePublic) -> None:
+    """BADINDEX, DISABLED_CMD, FAMILYCOUNT unless its family is there, enabled, and of the same count."""
+    family = tpm.permanent.delegations.family(public.family)
+    family.need_enabled()
+    if family.verification != public.verification:
+        raise TpmError(Rc.FAMILYCOUNT)
+
+
+def permit(tpm: Tpm, public: DelegatePublic, entity: int, ordinal: int) -> None:
+    """Check that a delegate may run the command now.
+
+    What `check_family` raises; AUTHFAIL for a command that was not delegated; WRONGPCRVAL, BAD_LOCALITY.
+    """
+    check_family(tpm, public)
+    kind = _KINDS.get(entity)
+    if kind is None or not public.permissions.allow(kind, ordinal):
+        raise TpmError(Rc.AUTHFAIL)
+    public.pcr_info.holds(tpm.pcrs.values, tpm.locality)
+
+
+def pointed_row(tpm: Tpm) -> DelegateRow | None:
+    """Return the row that stands for the owner (TPM_SetOwnerPointer), None for himself; BADINDEX."""
+    index = tpm.stclear_data.owner_pointer
+    return None if index == Handle.OWNER else tpm.permanent.delegations.row(index)
+
+
+def end_all(tpm: Tpm) -> None:
+    """Close all sessions of delegates and point to the owner himself, as after a change of the tables."""
+    tpm.stclear_data = replace(tpm.stclear_data, owner_pointer=int(Handle.OWNER))
+    for session in tpm.sessions:
+        if session.delegation:
+            tpm.sessions.close(session.handle)
+
+
+# blobs --------------------------------------------------------------------------------------------
+
+
+def seal_secret(tpm: Tpm, auth: bytes) -> tuple[bytes, bytes]:
+    """Return the `additional` and `sensitive` parts of a blob."""
+    counter = os.urandom(_AES_BLOCK)
+    return counter, _crypt(tpm, counter, DelegateSensitive(auth).encode())
+
+
+def open_secret(tpm: Tpm, blob: OwnerBlob | KeyBlob) -> bytes:
+    """Return the delegate's authorisation data; BAD_DELEGATE."""
+    if len(blob.additional) != _AES_BLOCK:
+        raise TpmError(Rc.BAD_DELEGATE)
+    try:
+        return DelegateSensitive.decode(_crypt(tpm, blob.additional, blob.sensitive)).auth
+    except TpmError as error:
+        raise TpmError(Rc.BAD_DELEGATE) from error
+
+
+def _crypt(tpm: Tpm, counter: bytes, data: bytes) -> bytes:
+    """Encrypt or decrypt with TPM_DELEGATE_KEY, which ends with the owner, as tpmProof does."""
+    from bootproof.tpm.crypto.symmetric import aes_ctr
+
+    key = sha1(b"delegate key", tpm.permanent.tpm_proof)[:_AES_BLOCK]
+    return aes_ctr(key, counter, data)
+
+
+def signed(tpm: Tpm, blob: Blob) -> Blob:
+    """Return the blob with its integrity digest."""
+    bare = replace(blob, integrity=bytes(DIGEST_SIZE))
+    return replace(bare, integrity=hmac_sha1(tpm.permanent.tpm_proof, bare.encode()))
+
+
+def check_integrity(tpm: Tpm, blob: OwnerBlob | KeyBlob) -> None:
+    """AUTHFAIL unless this TPM has made the blob for its present owner."""
+    expected = signed(tpm, blob).integrity
+    if not hmac.compare_digest(expected, blob.integrity):
+        raise TpmError(Rc.AUTHFAIL)
