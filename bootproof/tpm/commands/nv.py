@@ -293,7 +293,7 @@ def _read(call: Call, area: NvArea, args: ReadIn) -> ReadOut:
     end = args.offset + args.size
     if end > len(area.data):
         raise TpmError(Rc.NOSPACE)
-    if HEADER_SIZE + _SIZE_FIELD + args.size + call.count * AUTH_OUT_SIZE > tpm.buffer_size:
+    if HEADER_SIZE + _SIZE_FIELD + args.size + call.count * AUTH_OUT_SIZE > tpm.room:
         raise TpmError(Rc.SIZE)
     return ReadOut(area.data[args.offset : end])
 
