@@ -109,6 +109,15 @@ def test_nv_read_stclear_locks_until_a_write_or_the_next_start(both_owned: Owned
         assert nv.read_value(tpm, None, AREA, 3) == b"new"
 
 
+def test_nv_read_stclear_is_forgotten_with_the_area(both_owned: Owned) -> None:
+    attributes = Nv.OWNER_WRITE | Nv.READ_ST_CLEAR
+    tpm = owned_area(both_owned, attributes)
+    nv.read_value(tpm, None, AREA, 0)
+    nv.define_space(tpm, OWNER_SECRET, NvPublic(AREA, attributes, 8))
+    assert not capability.nv_index(tpm, AREA).read_locked
+    assert nv.read_value(tpm, None, AREA, 1) == b"\xff"
+
+
 def test_nv_read_stclear_with_the_areas_secret(both_owned: Owned) -> None:
     tpm = owned_area(both_owned, Nv.AUTH_WRITE | Nv.AUTH_READ | Nv.READ_ST_CLEAR)
     assert nv.read_value_auth(tpm, SECRET, AREA, 0) == b""

@@ -15,7 +15,6 @@ from bootproof.tpm.numbers import Protocol
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.structures.nv import (
     D_BIT,
-    INDEX_DIR,
     INDEX_GLOBAL_LOCK,
     INDEX_LOCK,
     INDEX_TRIAL,
@@ -214,13 +213,12 @@ def _write(call: Call, area: NvArea, args: WriteIn) -> None:
     tpm, index = call.tpm, area.index
     if args.data:
         _commit(call, tpm.permanent.nv.put(_changed(area, args.offset, args.data)))
-    elif index != INDEX_DIR:
+    else:
         definition = replace(area.public, write_defined=True).encode()
         storage = tpm.permanent.nv.put(replace(area, definition=definition))
         tpm.commit(replace(tpm.permanent, nv=storage))
     locked = tpm.nv_locks.of(index).write_locked or not args.data
-    if index != INDEX_DIR:
-        tpm.nv_locks = tpm.nv_locks.put(NvLock(index, write_locked=locked))
+    tpm.nv_locks = tpm.nv_locks.put(NvLock(index, write_locked=locked))
 
 
 def _changed(area: NvArea, offset: int, data: bytes) -> NvArea:
@@ -287,8 +285,7 @@ def _check_readable(tpm: Tpm, public: NvPublic) -> None:
 def _read(call: Call, area: NvArea, args: ReadIn) -> ReadOut:
     tpm, index = call.tpm, area.index
     if not args.size:
-        if index != INDEX_DIR:
-            tpm.nv_locks = tpm.nv_locks.put(replace(tpm.nv_locks.of(index), read_locked=True))
+        tpm.nv_locks = tpm.nv_locks.put(replace(tpm.nv_locks.of(index), read_locked=True))
         return ReadOut(b"")
     end = args.offset + args.size
     if end > len(area.data):
