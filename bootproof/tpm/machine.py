@@ -101,6 +101,8 @@ class Tpm:
         self.stclear_data = StClearData()
         self.pcrs = PcrBank()
         self.keys: KeySlots = KeySlots(self)
+        self.sessions = SessionTable()
+        self.transports = TransportTable()
         self.within: Transport | None = None
         self.reset_sessions()
         self.nv_locks = NvLocks()
@@ -114,8 +116,8 @@ class Tpm:
         """Close all sessions, make those that are saved worthless, and begin a new audit digest: what
         starting and clearing the TPM have in common (TPM_STANY_DATA).
         """
-        self.sessions = SessionTable()
-        self.transports = TransportTable()
+        self.sessions.close_all()
+        self.transports.close_all()
         self.contexts = Contexts()
         self.audit_digest = audit.NO_EVENTS
 

@@ -145,6 +145,7 @@ ROWS: Final = (
         AuditDigestSignedIn,
         auths=(0, 1),
         handles=1,
+        needs_owner=True,
     ),
     Command(
         Ord.SET_ORDINAL_AUDIT_STATUS,

@@ -199,6 +199,7 @@ ROWS: Final = (
         save_context,
         SaveContextIn,
         handles=1,
+        needs_owner=True,
         logged_keys=logged_key,
     ),
     Command(
@@ -209,6 +210,7 @@ ROWS: Final = (
         LoadContextIn,
         handles=1,
         out_handles=1,
+        needs_owner=True,
         logged_keys=no_keys,
     ),
     Command(Ord.SAVE_KEY_CONTEXT, "TPM_SaveKeyContext", "27.2.1", save_key_context, HandleIn, handles=1),

@@ -284,6 +284,7 @@ ROWS: Final = (
         auths=(0, 1),
         handles=1,
         out_handles=1,
+        needs_owner=True,
         wrappable=False,
     ),
     Command(
@@ -293,6 +294,7 @@ ROWS: Final = (
         execute_transport,
         ExecuteIn,
         auths=(1,),
+        needs_owner=True,
         wrappable=False,
     ),
     Command(
@@ -303,6 +305,7 @@ ROWS: Final = (
         ReleaseIn,
         auths=(1, 2),
         handles=1,
+        needs_owner=True,
         wrappable=False,
     ),
 )
