@@ -66,9 +66,10 @@ def _restore(tpm: Tpm, saved: bytes) -> None:
         raise TpmError(Rc.FAILEDSELFTEST) from error
     tpm.stclear, tpm.stclear_data = state.stclear, state.stclear_data
     tpm.pcrs.load(state.pcrs)
-    tpm.nv_locks, tpm.active_counter = state.nv_locks, state.active_counter
     tpm.keys.restore(state.keys)
     tpm.sessions.restore(state.sessions)
+    tpm.transports.restore_all(state.transports)
+    tpm.contexts, tpm.audit_digest = state.contexts, state.audit_digest
     tpm.nv_locks, tpm.active_counter = state.nv_locks, state.active_counter
 
 
@@ -80,10 +81,11 @@ def save_state(tpm: Tpm, _args: Nothing) -> None:
         stclear=tpm.stclear,
         pcrs=tpm.pcrs.static_values(),
         stclear_data=tpm.stclear_data,
-        nv_locks=tpm.nv_locks,
-        active_counter=tpm.active_counter,
         keys=tpm.keys.stored(),
         sessions=tuple(tpm.sessions),
+        transports=tpm.transports.stored(),
+        contexts=tpm.contexts,
+        audit_digest=tpm.audit_digest,
         nv_locks=tpm.nv_locks,
         active_counter=tpm.active_counter,
     )
