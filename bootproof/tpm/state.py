@@ -18,6 +18,7 @@ from bootproof.tpm.structures.counters import NO_COUNTER, Counters
 from bootproof.tpm.structures.defence import Guesses
 from bootproof.tpm.structures.delegation import DelegateTables
 from bootproof.tpm.structures.keys import Key, StoreAsymKey
+from bootproof.tpm.structures.migration import Restrictions
 from bootproof.tpm.structures.nv import NvLocks, NvStorage
 from bootproof.tpm.structures.stclear import StClearData
 from bootproof.tpm.structures.transport import Transports
@@ -146,6 +147,7 @@ class Permanent(Structure):
     nv: NvStorage = nested(NvStorage, default_factory=NvStorage)
     counters: Counters = nested(Counters, default_factory=Counters)
     guesses: Guesses = nested(Guesses, default_factory=Guesses)
+    restrictions: Restrictions = nested(Restrictions, default_factory=Restrictions)
     delegations: DelegateTables = nested(DelegateTables, default_factory=DelegateTables)
     audit: Audit = nested(Audit, default_factory=Audit)
 

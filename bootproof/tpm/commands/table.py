@@ -29,6 +29,7 @@ from bootproof.tpm.commands import (
     signing,
     storage,
     changeauth,
+    migration,
     ticks,
     transport,
 )
@@ -54,6 +55,7 @@ _GROUPS: Final = (
     dir,
     counters,
     changeauth,
+    migration,
     ticks,
     contexts,
     transport,
