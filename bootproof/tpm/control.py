@@ -115,9 +115,13 @@ class ControlChannel:
         while not (paused := len(answers) >= _ENOUGH) and (response := self._next()) is not None:
             answers += response
         self.paused = paused
-        if self._buffer and not paused:
+        if self._buffer and not paused and not self._only_padding():
             self.deadline = time.monotonic() + GRACE_SECONDS
         return bytes(answers)
+
+    def _only_padding(self) -> bool:
+        """Say whether nothing has come but zeros that belong to the request before."""
+        return self._padding_may_follow and len(self._buffer) <= _PADDING and not any(self._buffer)
 
     def _next(self) -> bytes | None:
         """Take one complete request from the buffer and return its response, None if there is none yet."""

@@ -79,6 +79,7 @@ def test_both_forms_of_set_locality(side: Side, request_: str) -> None:
 def test_padding_that_comes_late_is_padding(side: Side) -> None:
     assert side.ask("00000005 02") == "00000000"
     assert side.ask("000000") == ""
+    assert side.channel.deadline is None, "nothing is missing"
     assert side.ask("00000004") == "0000000000000000"
 
 
