@@ -7,7 +7,7 @@ import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from bootproof.tpm import defence, delegations, entities, numbers
+from bootproof.tpm import defence, delegations, entities, migration, numbers
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.crypto.padding import xor
 from bootproof.tpm.entities import Entity
@@ -155,6 +155,8 @@ class Call:
             loaded.condition.holds(tpm.pcrs.values, tpm.locality)
         if slot is not None and slot < len(self.slots):
             self.authorize(entities.of_key(loaded), slot, protocol)
+            if self.delegation(slot) is not None:
+                migration.check_delegable(tpm, loaded.key)
         else:
             usage = loaded.key.auth_usage
             if usage != AuthUsage.NEVER and not (reads_public and usage == AuthUsage.PRIV_USE_ONLY):

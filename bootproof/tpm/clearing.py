@@ -12,7 +12,6 @@ from bootproof.tpm.structures.audit import Audit
 from bootproof.tpm.structures.counters import NO_COUNTER
 from bootproof.tpm.structures.defence import Guesses
 from bootproof.tpm.structures.migration import Restrictions
-from bootproof.tpm.structures.migration import Restrictions
 from bootproof.tpm.structures.nv import NvLocks
 from bootproof.tpm.structures.stclear import StClearData
 
@@ -50,7 +49,6 @@ def without_owner(permanent: Permanent) -> Permanent:
         nv=permanent.nv.owner_cleared(),
         counters=permanent.counters.owner_cleared(),
         delegations=permanent.delegations.owner_cleared(),
-        restrictions=Restrictions(),
         restrictions=Restrictions(),
         audit=Audit(count=permanent.audit.count),
     )
