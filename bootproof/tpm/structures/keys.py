@@ -76,10 +76,9 @@ class Key(Structure):
         return self.head == KEY12_HEAD
 
     def check_head(self) -> None:
-        """BAD_VERSION for a TPM_KEY that is not of version 1.1, BAD_KEY_PROPERTY for what is no key."""
-        if self.is_key12 or self.head[:2] == VERSION_1_1[:2]:
-            return
-        raise TpmError(Rc.BAD_VERSION if self.head[0] == VERSION_1_1[0] else Rc.BAD_KEY_PROPERTY)
+        """BAD_VERSION unless it is a TPM_KEY of version 1.1 or a TPM_KEY12."""
+        if not self.is_key12 and self.head[:2] != VERSION_1_1[:2]:
+            raise TpmError(Rc.BAD_VERSION)
 
     def has(self, flag: KeyFlag) -> bool:
         """Whether that flag is set."""
