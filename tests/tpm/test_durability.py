@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from bootproof.tpm.control import ControlChannel
 from bootproof.tpm.machine import Tpm
 from bootproof.tpm.state import Permanent, PermanentFlags
 from bootproof.tpm.store import Kind, StateDirectory
+from tests.tpm.client.nv import Nv, NvPublic
 from tests.tpm.conftest import PATIENCE, ROOT, STARTUP_CLEAR, exchange, request
 from tests.tpm.test_control import FakeTransport
 
@@ -38,7 +40,9 @@ SAVE_STATE = request(0x98)
 STARTUP_STATE = request(0x99, "0002")
 PCR = 10
 FILE = "tpm12.permanent"
+AREA, SIZE = 0x1000, 20
 ROUNDS = 300
+LIVES = 10  # of one state; without an owner an area can be written 64 times
 
 
 def extend(number: int) -> bytes:
@@ -113,56 +117,97 @@ def connect(path: Path) -> socket.socket:
             return peer
 
 
-def saved_pcr(directory: StateDirectory) -> bytes | None:
-    """Return what a new TPM finds in that directory: the saved value of the PCR, None if there is none."""
+@dataclass(frozen=True)
+class Known:
+    """What can be seen of the permanent state: the saved value of the PCR, if there is one, an NV area."""
+
+    saved: bytes | None = None
+    area: bytes = b"\xff" * SIZE
+
+
+def found(directory: StateDirectory) -> Known:
+    """Return what a new TPM finds in that directory."""
     tpm = Tpm(COMMANDS, directory)
     tpm.power_on()
-    if tpm.execute(STARTUP_STATE) != OK:
-        return None
-    return tpm.execute(request(0x15, struct.pack(">I", PCR)))[10:]
+    saved = None
+    if tpm.execute(STARTUP_STATE) == OK:
+        saved = tpm.execute(request(0x15, struct.pack(">I", PCR)))[10:]
+    tpm.power_on()
+    assert tpm.execute(STARTUP_CLEAR) == OK
+    return Known(saved, tpm.execute(request(0xCF, struct.pack(">III", AREA, 0, SIZE)))[14:])
 
 
-def load_until_killed(peer: socket.socket, pid: int, chance: random.Random) -> list[bytes | None]:
-    """Change the state some times, then kill the emulator; return which states can be on disk.
+def define_area(directory: StateDirectory) -> None:
+    """Define an NV area that can be used without authorisation, because nothing is locked yet."""
+    tpm = Tpm(COMMANDS, directory)
+    tpm.power_on()
+    assert tpm.execute(STARTUP_CLEAR) == OK
+    public = NvPublic(AREA, Nv.OWNER_READ | Nv.OWNER_WRITE, SIZE).encode()
+    assert tpm.execute(request(0xCC, public + bytes(20))) == OK
 
-    Extend and SaveState alternate: the one stores the value of the PCR, the other gives it up.
+
+class Load:
+    """Commands that change permanent state, each with the state that it leads to.
+
+    No write directly after SaveState: that first gives the saved state up, and then does what it is for.
     """
-    value, number = bytes(20), 0
-    states: list[bytes | None] = [None]
-    last = chance.randint(1, 6)
-    while True:
-        number += 1
-        if number % 2:
-            value = hashlib.sha1(value + number.to_bytes(20)).digest()
-        states.append(None if number % 2 else value)
-        peer.sendall(extend(number) if number % 2 else SAVE_STATE)
-        if number >= last:
-            break
+
+    def __init__(self, chance: random.Random, known: Known) -> None:
+        self._chance = chance
+        self._pcr = bytes(20)
+        self.states = [known]
+
+    def next(self) -> bytes:
+        """Return a command; `states` has its effect."""
+        state, number = self.states[-1], self._chance.randbytes(20)
+        what = "extend" if state.saved else self._chance.choice(("save", "write", "write"))
+        if what == "save":
+            self.states.append(replace(state, saved=self._pcr))
+            return SAVE_STATE
+        if what == "write":
+            self.states.append(replace(state, area=number))
+            return request(0xCD, struct.pack(">III", AREA, 0, SIZE) + number)
+        self._pcr = hashlib.sha1(self._pcr + number).digest()
+        self.states.append(replace(state, saved=None))
+        return request(0x14, struct.pack(">I", PCR) + number)
+
+
+def load_until_killed(peer: socket.socket, pid: int, load: Load, chance: random.Random) -> list[Known]:
+    """Change the state some times, then kill the emulator; return which states can be on disk."""
+    for _ in range(chance.randint(0, 5)):
+        peer.sendall(load.next())
         assert peer.recv(100)[6:10] == bytes(4)
+    peer.sendall(load.next())
     time.sleep(chance.choice((0.0, 0.0005, 0.001, 0.003)) * chance.random())
     os.kill(pid, signal.SIGKILL)
     answer = b""
     with suppress(ConnectionResetError):
         answer = peer.recv(100)
-    return states[-1:] if answer[6:10] == bytes(4) else states[-2:]
+    return load.states[-1:] if answer[6:10] == bytes(4) else load.states[-2:]
 
 
 def test_killed_at_random_points_it_loses_nothing(launcher: Launcher, tmp_path: Path) -> None:
     chance = random.Random(20261122)
     acknowledged = 0
     for turn in range(ROUNDS):
-        state, data = tmp_path / f"s{turn % 3}", tmp_path / "d"
+        state, data = tmp_path / f"s{turn // LIVES}", tmp_path / "d"
+        if turn % LIVES == 0:
+            directory = StateDirectory(state)
+            define_area(directory)
+            known = found(directory)
+            directory.close()
         pid = launcher.start(
             *("--tpmstate", f"dir={state}", "--server", f"type=unixio,path={data}"),
             *("--flags", "startup-clear"),
         )
         with connect(data) as peer:
-            possible = load_until_killed(peer, pid, chance)
+            possible = load_until_killed(peer, pid, Load(chance, replace(known, saved=None)), chance)
         assert launcher.ended() == signal.SIGKILL
         acknowledged += len(possible) == 1
         directory = StateDirectory(state)
-        assert saved_pcr(directory) in possible
+        known = found(directory)
         directory.close()
+        assert known in possible
     assert 0 < acknowledged < ROUNDS, "all kills hit, or none: the test has lost its aim"
 
 
@@ -178,7 +223,7 @@ def test_a_disk_that_takes_no_more_changes_nothing(launcher: Launcher, tmp_path:
         assert launcher.ended() == 0
     assert sorted(path.name for path in state.iterdir()) == ["lock", FILE, f"{FILE}.previous"]
     directory = StateDirectory(state)
-    assert saved_pcr(directory) is None
+    assert found(directory).saved is None
     directory.close()
 
 
