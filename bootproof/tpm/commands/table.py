@@ -30,6 +30,7 @@ from bootproof.tpm.commands import (
     storage,
     changeauth,
     migration,
+    cmk,
     ticks,
     transport,
 )
@@ -56,6 +57,7 @@ _GROUPS: Final = (
     counters,
     changeauth,
     migration,
+    cmk,
     ticks,
     contexts,
     transport,
