@@ -223,9 +223,8 @@ class Call:
         return nonce + keep_byte + value
 
     def abandon(self, code: Rc) -> None:
-        """Close the sessions that a failed command has used; those that it did not come to stay."""
+        """Close the sessions of a failed command, whether it came to verify them or not."""
         if code == Rc.DEFEND_LOCK_RUNNING:
             return
         for slot in self.slots:
-            if slot.session is not None:
-                slot.table.close(slot.session.handle)
+            slot.table.close(slot.given.handle)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TPM_GetCapability (Part 3, 7.1; the areas are in Part 2, 21)."""
+"""TPM_GetCapability and TPM_GetCapabilityOwner (Part 3, 7.1 and 7.3; the areas are in Part 2, 21)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from bootproof.tpm import limits
+from bootproof.tpm import defence, limits, properties
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.command import Command, In
-from bootproof.tpm.numbers import Resource
+from bootproof.tpm.numbers import Algorithm, EncScheme, Resource
 from bootproof.tpm.ordinals import Ord
-from bootproof.tpm.structures.counters import NO_COUNTER, RELEASED_COUNTER
+from bootproof.tpm.structures.keys import KeyParameters
 from bootproof.tpm.wire import (
+    Nothing,
     Reader,
     Structure,
     raw,
@@ -28,9 +29,10 @@ from bootproof.tpm.wire import (
 )
 
 if TYPE_CHECKING:
+    from bootproof.tpm.call import Call
     from bootproof.tpm.machine import Tpm
 
-_ALG_RSA: Final = 1
+_TAG_SIZE: Final = 2
 _PROTOCOLS: Final = {  # TPM_PROTOCOL_ID (Part 2, 4.7) and the command that each stands on
     1: Ord.OIAP,
     2: Ord.OSAP,
@@ -58,16 +60,6 @@ class GetCapabilityOut(Structure):
 
 
 @structure
-class KeyParameters(Structure):
-    """TPM_KEY_PARMS (Part 2, 10.1)."""
-
-    algorithm: int = uint32()
-    encryption: int = uint16()
-    signature: int = uint16()
-    parameters: bytes = sized32()
-
-
-@structure
 class SelectSize(Structure):
     """TPM_SELECT_SIZE (Part 2, 8.2)."""
 
@@ -91,10 +83,6 @@ class VersionInfo(Structure):
     vendor_data: bytes = sized16(default=b"")
 
 
-def _number(value: int) -> bytes:
-    return value.to_bytes(4)
-
-
 def _truth(value: bool) -> bytes:
     return b"\1" if value else b"\0"
 
@@ -109,49 +97,6 @@ _FLAGS: Final[dict[int, Callable[[Tpm], bytes]]] = {
     0x109: lambda tpm: tpm.stclear.encode(),
 }
 
-_MANUFACTURER, _TIS_TIMEOUT, _DURATION = 0x103, 0x115, 0x120
-_PROPERTIES: Final[dict[int, bytes]] = {
-    0x101: _number(limits.PCR_COUNT),
-    0x102: _number(limits.DIR_COUNT),
-    _MANUFACTURER: limits.MANUFACTURER,
-    0x104: _number(limits.KEY_SLOTS),  # that can be loaded now: none is
-    0x107: _number(0),  # MIN_COUNTER, in tenths of a second
-    0x10A: _number(limits.AUTH_SESSIONS),  # free now
-    0x10B: _number(limits.TRANSPORT_SESSIONS),  # free now
-    0x10D: _number(limits.AUTH_SESSIONS),
-    0x10E: _number(limits.TRANSPORT_SESSIONS),
-    0x10F: _number(limits.COUNTERS),
-    0x110: _number(limits.KEY_SLOTS),
-    0x111: _truth(False),  # OWNER: nobody can take ownership yet
-    0x112: _number(limits.CONTEXTS),  # free now
-    0x113: _number(limits.CONTEXTS),
-    0x114: _number(limits.FAMILY_ROWS),
-    _TIS_TIMEOUT: b"".join(map(_number, limits.TIS_TIMEOUTS)),
-    0x116: _number(limits.STARTUP_EFFECT),
-    0x117: _number(limits.DELEGATE_ROWS),
-    0x119: _number(0),  # MAX_DAASESS: no DAA
-    0x11A: _number(0),  # DAASESS
-    0x11B: _number(limits.CONTEXT_DISTANCE),
-    0x11C: _truth(False),  # DAA_INTERRUPT
-    0x11D: _number(limits.AUTH_SESSIONS + limits.TRANSPORT_SESSIONS),  # free now
-    0x11E: _number(limits.AUTH_SESSIONS + limits.TRANSPORT_SESSIONS),
-    0x11F: _number(0),  # CMK_RESTRICTION: none
-    _DURATION: b"".join(map(_number, limits.DURATIONS)),
-    0x124: _number(limits.BUFFER_SIZE),
-}
-
-
-def _active_counter(tpm: Tpm) -> bytes:
-    """Return TPM_STCLEAR_DATA -> countID; that it was released is not told."""
-    return _number(NO_COUNTER if tpm.active_counter == RELEASED_COUNTER else tpm.active_counter)
-
-
-_LIVE_PROPERTIES: Final[dict[int, Callable[[Tpm], bytes]]] = {
-    0x10C: lambda tpm: _number(tpm.permanent.counters.free),
-    0x122: _active_counter,
-    0x123: lambda tpm: _number(tpm.permanent.nv.available),
-}
-
 
 def _sub_number(sub: bytes, size: int = 4) -> int:
     if len(sub) != size:
@@ -164,7 +109,7 @@ def _ordinal(tpm: Tpm, sub: bytes) -> bytes:
 
 
 def _algorithm(tpm: Tpm, sub: bytes) -> bytes:
-    return _truth(_sub_number(sub) == _ALG_RSA and Ord.LOAD_KEY2 in tpm.commands)
+    return _truth(_sub_number(sub) == Algorithm.RSA and Ord.LOAD_KEY2 in tpm.commands)
 
 
 def _protocol(tpm: Tpm, sub: bytes) -> bytes:
@@ -179,28 +124,23 @@ def _flag(tpm: Tpm, sub: bytes) -> bytes:
 
 
 def _property(tpm: Tpm, sub: bytes) -> bytes:
-    number = _sub_number(sub)
-    if number in _LIVE_PROPERTIES:
-        return _LIVE_PROPERTIES[number](tpm)
-    answer = _PROPERTIES.get(number)
-    if answer is None:
-        raise TpmError(Rc.BAD_MODE)
-    return answer
+    return properties.answer(tpm, _sub_number(sub))
 
 
 def _check_loaded(tpm: Tpm, sub: bytes) -> bytes:
-    reader = Reader(sub)
-    wanted = KeyParameters.read(reader)
-    return _truth(wanted.algorithm == _ALG_RSA and Ord.LOAD_KEY2 in tpm.commands)
+    wanted = KeyParameters.read(Reader(sub))
+    return _truth(wanted.algorithm == Algorithm.RSA and tpm.keys.free > 0)
 
 
-def _key_status(_tpm: Tpm, sub: bytes) -> bytes:
-    _sub_number(sub)
-    raise TpmError(Rc.INVALID_KEYHANDLE)
+def _key_status(tpm: Tpm, sub: bytes) -> bytes:
+    """Tell whether the owner keeps that key in; INVALID_KEYHANDLE."""
+    handle = _sub_number(sub)
+    tpm.keys.own(handle)
+    return _truth(tpm.keys.kept(handle))
 
 
 def _nv_list(tpm: Tpm, _sub: bytes) -> bytes:
-    return b"".join(_number(area.index) for area in tpm.permanent.nv.areas)
+    return b"".join(area.index.to_bytes(4) for area in tpm.permanent.nv.areas)
 
 
 def _nv_index(tpm: Tpm, sub: bytes) -> bytes:
@@ -210,20 +150,25 @@ def _nv_index(tpm: Tpm, sub: bytes) -> bytes:
     return replace(public, read_locked=lock.read_locked, write_locked=lock.write_locked).encode()
 
 
-_LISTED: Final = (
-    Resource.KEY,
-    Resource.AUTH,
-    Resource.TRANS,
-    Resource.CONTEXT,
-    Resource.COUNTER,
-    Resource.DAA_TPM,
-)
+def _key_handles(tpm: Tpm, _sub: bytes = b"") -> bytes:
+    return _handles(*(loaded.handle for loaded in tpm.keys))
 
 
-def _handle_list(_tpm: Tpm, sub: bytes) -> bytes:
-    if _sub_number(sub) not in _LISTED:
+_LISTED: Final[dict[int, Callable[[Tpm], bytes]]] = {
+    Resource.KEY: _key_handles,
+    Resource.AUTH: lambda tpm: _handles(*(session.handle for session in tpm.sessions)),
+    Resource.TRANS: lambda tpm: _handles(*(session.handle for session in tpm.transports)),
+    Resource.CONTEXT: lambda tpm: _handles(*(saved.value for saved in tpm.contexts.out)),
+    Resource.COUNTER: lambda tpm: _handles(*(counter.handle for counter in tpm.permanent.counters.created)),
+    Resource.DAA_TPM: lambda _tpm: _handles(),
+}
+
+
+def _handle_list(tpm: Tpm, sub: bytes) -> bytes:
+    listed = _LISTED.get(_sub_number(sub))
+    if listed is None:
         raise TpmError(Rc.BAD_PARAMETER)
-    return _handles()
+    return listed(tpm)
 
 
 def _select_size(_tpm: Tpm, sub: bytes) -> bytes:
@@ -233,16 +178,14 @@ def _select_size(_tpm: Tpm, sub: bytes) -> bytes:
     return _truth(0 < wanted.requested <= limits.PCR_SELECT_SIZE)
 
 
-def _unsupported(size: int) -> Callable[[Tpm, bytes], bytes]:
-    """Answer FALSE to a well-formed question: there is no symmetric encryption and no transport in this
-    tier.
-    """
+def _one_of(*known: int, size: int = 4) -> Callable[[Tpm, bytes], bytes]:
+    """Return what tells whether a number of that many bytes is among those."""
+    return lambda _tpm, sub: _truth(_sub_number(sub, size) in known)
 
-    def answer(_tpm: Tpm, sub: bytes) -> bytes:
-        _sub_number(sub, size)
-        return _truth(False)
 
-    return answer
+def _da_logic(tpm: Tpm, _sub: bytes) -> bytes:
+    """Describe the defence against guessing, which is one for all entity types."""
+    return defence.information(tpm).encode()
 
 
 _VERSION, _VERSION_VAL, _PROPERTY = 0x06, 0x1A, 0x05
@@ -253,20 +196,21 @@ _AREAS: Final[dict[int, Callable[[Tpm, bytes], bytes]]] = {
     0x04: _flag,
     _PROPERTY: _property,
     _VERSION: lambda _tpm, _sub: b"\1\1\0\0",  # TPM_VERSION is 1.1.0.0 for every TPM 1.2
-    0x07: lambda _tpm, _sub: _handles(),  # KEY_HANDLE
+    0x07: _key_handles,
     0x08: _check_loaded,
-    0x09: _unsupported(4),  # SYM_MODE
+    0x09: _one_of(),  # SYM_MODE: none for users' data
     0x0C: _key_status,
     0x0D: _nv_list,
     0x11: _nv_index,
-    0x12: _unsupported(4),  # TRANS_ALG
+    0x12: _one_of(Algorithm.AES128, Algorithm.MGF1),  # TRANS_ALG
     0x14: _handle_list,
-    0x15: _unsupported(2),  # TRANS_ES
-    0x17: _unsupported(4),  # AUTH_ENCRYPT
+    0x15: _one_of(EncScheme.SYM_CTR, EncScheme.SYM_OFB, size=2),  # TRANS_ES
+    0x17: _one_of(Algorithm.XOR, Algorithm.AES128),  # AUTH_ENCRYPT
     0x18: _select_size,
+    0x19: _da_logic,
     _VERSION_VAL: lambda _tpm, _sub: VersionInfo().encode(),
 }
-_ANSWERED_BY_A_FAILED_TPM: Final = (_MANUFACTURER, _TIS_TIMEOUT, _DURATION)
+_ANSWERED_BY_A_FAILED_TPM: Final = (properties.MANUFACTURER, properties.TIS_TIMEOUT, properties.DURATION)
 
 
 def get_capability(tpm: Tpm, args: GetCapabilityIn) -> GetCapabilityOut:
@@ -281,8 +225,40 @@ def get_capability(tpm: Tpm, args: GetCapabilityIn) -> GetCapabilityOut:
     return GetCapabilityOut(answer(tpm, args.sub))
 
 
+@structure
+class OwnerCapabilityOut(Structure):
+    """TPM_GetCapabilityOwner: TPM_VERSION, and both structures of flags, the first flag the lowest bit."""
+
+    version: bytes = raw(4)
+    permanent_flags: int = uint32()
+    volatile_flags: int = uint32()
+
+
+def get_capability_owner(call: Call, _args: Nothing) -> OwnerCapabilityOut:
+    """AUTHFAIL."""
+    call.owner()
+    tpm = call.tpm
+    version = bytes([1, 2, *limits.FIRMWARE_VERSION])
+    return OwnerCapabilityOut(version, _bits(tpm.permanent.flags), _bits(tpm.stclear))
+
+
+def _bits(flags: Structure) -> int:
+    """Return a structure of flags as a number; its tag does not count."""
+    values = flags.encode()[_TAG_SIZE:]
+    return sum(value << bit for bit, value in enumerate(values))
+
+
 ROWS: Final = (
     Command(
         Ord.GET_CAPABILITY, "TPM_GetCapability", "7.1", get_capability, GetCapabilityIn, In.OFF | In.FAILED
+    ),
+    Command(
+        Ord.GET_CAPABILITY_OWNER,
+        "TPM_GetCapabilityOwner",
+        "7.3",
+        get_capability_owner,
+        Nothing,
+        auths=(1,),
+        needs_owner=True,
     ),
 )

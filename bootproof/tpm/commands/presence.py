@@ -102,9 +102,23 @@ def reset_establishment_bit(tpm: Tpm, _args: Nothing) -> None:
 
 def reset_established(tpm: Tpm, locality: int) -> None:
     """Clear tpmEstablished on behalf of that locality."""
+    need_trusted_locality(locality)
+    tpm.commit_flags(established=False)
+
+
+def need_trusted_locality(locality: int) -> None:
+    """BAD_LOCALITY unless it is 3 or 4."""
     if locality not in _TRUSTED_LOCALITIES:
         raise TpmError(Rc.BAD_LOCALITY)
-    tpm.commit_flags(established=False)
+
+
+def set_deferred_presence(tpm: Tpm, bits: int) -> None:
+    """Note what somebody who is present vouches for in advance: bit 0, TPM_FieldUpgrade without an owner
+    (Part 2, 21.5; TPM_SD_DEFERREDPHYSICALPRESENCE). BAD_PRESENCE for a new bit while nobody is there.
+    """
+    if bits & ~tpm.stclear_data.deferred_presence:
+        need_presence(tpm)
+    tpm.stclear_data = replace(tpm.stclear_data, deferred_presence=bits)
 
 
 ROWS: Final = (
