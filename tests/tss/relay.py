@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bootproof.tpm.commands.table import COMMANDS
+from tests.tss.ordinals import NAMES
 
 _PATIENCE = 60.0
 _HEADER = struct.Struct(">HII")
@@ -47,8 +47,7 @@ class Exchange:
         return self.request[14:18] if self.ordinal == FLUSH_SPECIFIC else b""
 
     def __str__(self) -> str:
-        row = COMMANDS.get(self.ordinal)
-        name = row.name.removeprefix("TPM_") if row else f"{self.ordinal:#x}"
+        name = NAMES.get(self.ordinal, f"{self.ordinal:#x}")
         subject = f"[{self.subject.hex()}]" if self.subject else ""
         auths = f"+a{self.auths}" if self.auths else ""
         code = f"!{self.code:x}" if self.code else ""
