@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from bootproof import process
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm as Emulator
 from bootproof.tpm.store import Kind
 from tests.tpm.client import admin
 from tests.tpm.client.tpm import Tpm
 
-PATIENCE = 30.0
+PATIENCE = 20.0
 _CMD_INIT, _CMD_SET_LOCALITY = 2, 5
 
 
@@ -92,7 +93,7 @@ class Swtpm:
             self.state.mkdir()
         else:
             shutil.copytree(state, self.state, ignore=shutil.ignore_patterns(".lock"))
-        self._process = subprocess.Popen(
+        self._process = process.spawn(
             [
                 *("swtpm", "socket", "--tpmstate", f"dir={self.state}"),
                 *("--server", f"type=unixio,path={at}/data"),
@@ -126,8 +127,7 @@ class Swtpm:
     def close(self) -> None:
         self._data.close()
         self._control.close()
-        self._process.terminate()
-        self._process.wait(PATIENCE)
+        process.end(self._process)
 
 
 def receive(peer: socket.socket) -> bytes:

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The same commands to swtpm's TPM 1.2 and to ours get the same result codes and the same results.
+
+Two ways: every command in every state of the TPM, well formed and not; and generated sequences of steps with
+keys, sessions and data that really exist, some of them spoiled. What differs on purpose is in
+client/differences.py. DIFFERENTIAL_STEPS=n makes the sequences longer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bootproof.tpm.store import Kind
+from tests.tpm.client import admin, owner, steps_keys, steps_owner
+from tests.tpm.client.catalogue import requests
+from tests.tpm.client.constants import Tag
+from tests.tpm.client.differences import reason
+from tests.tpm.client.faults import inject, sized_anew
+from tests.tpm.client.fixtures import needs_swtpm
+from tests.tpm.client.prepared import OWNER_SECRET
+from tests.tpm.client.subjects import Ours, Subject, Swtpm
+from tests.tpm.client.twin import Outcome, Stock, World, outcome, stock
+from tests.tpm.client.wire import u16
+
+pytestmark = needs_swtpm
+
+STEPS = (*steps_keys.STEPS, *steps_owner.STEPS)
+LENGTH = int(os.environ.get("DIFFERENTIAL_STEPS", "150"))
+FAULTS = 0.35
+
+
+class Twins:
+    """Starts pairs of TPMs: new ones, and with the owner and the keys that each side made once."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self._running: list[Subject] = []
+        self._content: dict[Kind, bytes]
+        self._state: Path
+        self._stocks: tuple[Stock, Stock]
+
+    def stock_up(self) -> None:
+        ours, theirs = Ours(), Swtpm(self._folders.mktemp("s"))
+        try:
+            self._stocks = stock(ours.tpm), stock(theirs.tpm)
+        finally:
+            theirs.close()
+        self._content, self._state = ours.frozen(), theirs.state
+
+    def new(self) -> tuple[Subject, Subject]:
+        return self._begin(Ours(), Swtpm(self._folders.mktemp("s")))
+
+    def owned(self) -> tuple[World, World]:
+        theirs = Swtpm(self._folders.mktemp("s"), self._state)
+        first, second = self._begin(Ours(self._content), theirs)
+        return World(first, self._stocks[0]), World(second, self._stocks[1])
+
+    def _begin(self, ours: Ours, theirs: Swtpm) -> tuple[Subject, Subject]:
+        self.stop()
+        self._running = [ours, theirs]
+        return ours, theirs
+
+    def stop(self) -> None:
+        while self._running:
+            self._running.pop().close()
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
+    made = Twins(tmp_path_factory)
+    made.stock_up()
+    yield made
+    made.stop()
+
+
+# every command in every state -----------------------------------------------------------------------
+
+
+def _disabled(subject: Subject) -> None:
+    admin.assert_presence(subject.tpm)
+    admin.physical_disable(subject.tpm)
+
+
+def _deactivated(subject: Subject) -> None:
+    admin.assert_presence(subject.tpm)
+    admin.set_temp_deactivated(subject.tpm)
+
+
+def _failed(subject: Subject) -> None:
+    """TPM_Startup(ST_STATE) without a saved state."""
+    subject.power_cycle(None)
+    subject.tpm.raw(0x99, u16(admin.Startup.STATE))
+
+
+STATES: dict[str, Callable[[Subject], None]] = {
+    "as it is": lambda subject: None,
+    "present": lambda subject: admin.assert_presence(subject.tpm),
+    "before start-up": lambda subject: subject.power_cycle(None),
+    "failed": _failed,
+    "disabled": _disabled,
+    "deactivated": _deactivated,
+    "saved": lambda subject: admin.save_state(subject.tpm),
+    "locality 4": lambda subject: subject.set_locality(4),
+}
+
+
+def variants(request: bytes) -> Iterator[bytes]:
+    """Yield a request with every tag, too short and too long, and as it should be."""
+    yield from (u16(tag) + request[2:] for tag in (*Tag, 0) if u16(tag) != request[:2])
+    if len(request) > 10:
+        yield sized_anew(request[:-1])
+        yield sized_anew(request[:10])
+    yield sized_anew(request + b"\0")
+    yield request
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("owned", [False, True], ids=["no owner", "owned"])
+def test_every_command_in_every_state(twins: Twins, state: str, owned: bool) -> None:
+    ours, theirs = (world.subject for world in twins.owned()) if owned else twins.new()
+    for subject in (ours, theirs):
+        STATES[state](subject)
+    wrong = []
+    for request in requests():
+        ordinal = int.from_bytes(request[6:10])
+        for sent in variants(request):
+            found, wanted = ours.tpm.send(sent), theirs.tpm.send(sent)
+            codes = int.from_bytes(found[6:10]), int.from_bytes(wanted[6:10])
+            if (found[:2], codes[0]) == (wanted[:2], codes[1]) or reason(ordinal, *codes):
+                continue
+            wrong.append(f"{sent[:30].hex()} ours {found[:10].hex()} swtpm {wanted[:10].hex()}")
+    assert not wrong, "\n".join([f"{len(wrong)} answers differ:", *wrong[:20]])
+
+
+# generated sequences --------------------------------------------------------------------------------
+
+
+def _refused(found: Outcome) -> tuple[int, int]:
+    """Return ordinal and code of a refusal, 0 and 0 for everything else."""
+    return (int(str(found[1])), int(str(found[2]))) if found[0] == "refused" else (0, 0)
+
+
+def _excused(ours: Outcome, theirs: Outcome) -> bool:
+    (our_ordinal, our_code), (their_ordinal, their_code) = _refused(ours), _refused(theirs)
+    return bool(reason(our_ordinal or their_ordinal, our_code, their_code))
+
+
+def _both(worlds: tuple[World, World], index: int, seed: int, log: list[str]) -> bool:
+    """Do one step on both sides; return whether they may go on together."""
+    name = f"{seed}/{index}"
+    chance = Random(name)
+    step, spoiled = chance.choice(STEPS), chance.random() < FAULTS
+    found = []
+    for world in worlds:
+        stop = inject(world.tpm, name) if spoiled else None
+        found.append(outcome(step, world, Random(name)))
+        if stop is not None:
+            stop()
+    log.append(f"{index}: {step.__name__}{', spoiled' if spoiled else ''}")
+    if found[0] != found[1]:
+        assert _excused(*found), f"{'; '.join(log[-8:])}\nours  {found[0]}\nswtpm {found[1]}"
+        return False
+    left = [world.tidy() for world in worlds]
+    assert left[0] == left[1], f"{'; '.join(log[-8:])}\nsessions and keys left: ours, swtpm {left}"
+    if found[0][0] != "done":
+        for world in worlds:
+            owner.reset_lock_value(world.tpm, OWNER_SECRET)
+    return True
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_generated_sequences(twins: Twins, seed: int) -> None:
+    worlds = twins.owned()
+    log: list[str] = []
+    for index in range(LENGTH):
+        if not _both(worlds, index, seed, log):
+            worlds = twins.owned()
+            log.append("(anew)")
