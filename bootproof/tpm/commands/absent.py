@@ -20,9 +20,18 @@ class Absent:
     why: str
 
 
+_NO_MAINTENANCE: Final = "no manufacturer has a key for copies of the SRK"
+
 ABSENT: Final = (
     Absent(Ord.DAA_JOIN, "TPM_DAA_Join", "26.1", "optional", "no direct anonymous attestation"),
     Absent(Ord.DAA_SIGN, "TPM_DAA_Sign", "26.2", "optional", "no direct anonymous attestation"),
+    Absent(
+        Ord.CREATE_MAINTENANCE_ARCHIVE, "TPM_CreateMaintenanceArchive", "12.1", "optional", _NO_MAINTENANCE
+    ),
+    Absent(Ord.LOAD_MAINTENANCE_ARCHIVE, "TPM_LoadMaintenanceArchive", "12.2", "optional", _NO_MAINTENANCE),
+    Absent(Ord.KILL_MAINTENANCE_FEATURE, "TPM_KillMaintenanceFeature", "12.3", "optional", _NO_MAINTENANCE),
+    Absent(Ord.LOAD_MANU_MAINT_PUB, "TPM_LoadManuMaintPub", "12.4", "optional", _NO_MAINTENANCE),
+    Absent(Ord.READ_MANU_MAINT_PUB, "TPM_ReadManuMaintPub", "12.5", "optional", _NO_MAINTENANCE),
     Absent(Ord.INIT, "TPM_Init", "3.1", "signal", "comes from the platform: INIT on the control channel"),
     Absent(Ord.FIELD_UPGRADE, "TPM_FieldUpgrade", "15.1", "optional", "a new version is a new program"),
     Absent(Ord.SET_REDIRECTION, "TPM_SetRedirection", "9.3", "optional", "no redirected input and output"),
