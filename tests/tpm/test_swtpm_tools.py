@@ -28,6 +28,17 @@ PROGRAMS = {"swtpm": ["swtpm"], "ours": OURS}
 Run = tuple[int, str]
 
 
+def wait_for_listener(path: Path) -> None:
+    """Wait until somebody listens at the socket: it is there a moment before that."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(os.fspath(path)) == 0:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 class Emulators:
     """swtpm and ours, started with the same options; `{}` becomes a directory of each one's own."""
 
@@ -43,6 +54,8 @@ class Emulators:
             words = [word.replace("{}", os.fspath(self.at[name])) for word in options]
             command = [*program, "socket", "--tpmstate", f"dir={self.at[name]}/state", *words]
             self.processes.append(subprocess.Popen(command, cwd=ROOT))
+        for path in self.at.values():
+            wait_for_listener(path / "ctrl")
 
     def stop(self) -> None:
         for process in self.processes:
@@ -54,10 +67,6 @@ class Emulators:
         """Let swtpm_ioctl ask both; return exit code and output for each."""
         answers: dict[str, Run] = {}
         for name, path in self.at.items():
-            deadline = time.monotonic() + PATIENCE
-            while not (path / "ctrl").exists():
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
             done = subprocess.run(
                 [
                     "swtpm_ioctl",
