@@ -146,6 +146,7 @@ def unwrap(tpm: Tpm, parent: LoadedKey, key: Key) -> StoreAsymKey:
         raise TpmError(Rc.INVALID_STRUCTURE)
     if not hmac.compare_digest(secret.public_digest, key.public_digest()):
         raise TpmError(Rc.AUTHFAIL)
-    if not key.has(KeyFlag.MIGRATABLE) and secret.migration_auth != tpm.permanent.tpm_proof:
+    ours = hmac.compare_digest(secret.migration_auth, tpm.permanent.tpm_proof)
+    if not key.has(KeyFlag.MIGRATABLE) and not ours:
         raise TpmError(Rc.INVALID_KEYUSAGE)
     return secret

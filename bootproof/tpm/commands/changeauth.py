@@ -144,7 +144,8 @@ def _decrypt(tpm: Tpm, parent: LoadedKey, entity: int, encrypted: bytes) -> Stor
     except TpmError as error:
         raise TpmError(Rc.INVALID_STRUCTURE) from error
     if isinstance(secret, SealedData):
-        known = secret.payload == Payload.SEAL and secret.tpm_proof == tpm.permanent.tpm_proof
+        ours = hmac.compare_digest(secret.tpm_proof, tpm.permanent.tpm_proof)
+        known = ours and secret.payload == Payload.SEAL
     else:
         known = secret.payload in _KEY_PAYLOADS
     if not known:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -183,7 +184,8 @@ def _open(tpm: Tpm, key: LoadedKey, stored: StoredData) -> SealedData:
         secret = SealedData.decode(key.rsa.decrypt_oaep(stored.encrypted))
     except TpmError as error:
         raise TpmError(Rc.NOTSEALED_BLOB) from error
-    ours = secret.tpm_proof == tpm.permanent.tpm_proof and secret.payload == Payload.SEAL
+    known = hmac.compare_digest(secret.tpm_proof, tpm.permanent.tpm_proof)
+    ours = known and secret.payload == Payload.SEAL
     if not ours or secret.stored_digest != stored.digest():
         raise TpmError(Rc.NOTSEALED_BLOB)
     return secret
