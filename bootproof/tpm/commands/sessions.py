@@ -149,13 +149,15 @@ def flush_specific(tpm: Tpm, args: FlushIn) -> None:
 
 
 ROWS: Final = (
-    Command(Ord.OIAP, "TPM_OIAP", "18.1", oiap, Nothing, clear_out=fixed_size(OiapOut)),
+    Command(Ord.OIAP, "TPM_OIAP", "18.1", oiap, Nothing, In.OFF, clear_out=fixed_size(OiapOut)),
     Command(
         Ord.OSAP,
         "TPM_OSAP",
         "18.2",
         osap,
         OsapIn,
+        In.OFF,
+        needs_owner=True,
         clear_in=fixed_size(OsapIn),
         clear_out=fixed_size(OsapOut),
     ),
