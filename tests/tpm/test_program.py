@@ -188,6 +188,23 @@ def test_a_request_that_comes_slowly_is_served(start: Start) -> None:
         assert peer.recv(100).hex() == "00000000"
 
 
+def test_a_state_blob_of_many_chunks(start: Start) -> None:
+    """It comes in pieces of the socket's choosing; what is no state is refused as a whole."""
+    emulator = start(*STATE, *CONTROL, "--log", "file=-")
+    with emulator.connect("ctrl") as peer:
+        blob = os.urandom(200_000)
+        peer.sendall(struct.pack(">IIII", 0x0D, 0, Kind.PERMANENT, len(blob)))
+        for part in range(0, len(blob), 7001):
+            peer.sendall(blob[part : part + 7001])
+        assert peer.recv(100).hex() == "00000003"
+        whole = exchange(peer, struct.pack(">IIII", 0x0C, 1, Kind.PERMANENT, 0))
+        code, _flags, total, length = struct.unpack_from(">IIII", whole)
+        assert (code, length, len(whole)) == (0, total, 16 + total)
+        second = exchange(peer, struct.pack(">IIII", 0x0C, 1, Kind.PERMANENT, 100))
+        assert second[16:] == whole[116:]
+        assert exchange(peer, struct.pack(">IIII", 0x0D, 0, Kind.PERMANENT, total) + whole[16:]) == bytes(4)
+
+
 def test_a_client_that_only_asks_costs_no_memory() -> None:
     """Eight kilobytes of requests could be answered with megabytes; they wait until the peer reads."""
     bench = Bench()
