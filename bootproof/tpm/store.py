@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from bootproof.tpm.codes import TpmError
 from bootproof.tpm.container import DamagedError, Kind, StateError, UnreadableError, pack, unpack
 from bootproof.tpm.encryption import StateKey
 from bootproof.tpm.state import Permanent
@@ -220,9 +221,19 @@ def stored_states(directory: Path, key: StateKey | None) -> list[tuple[str, int]
             raise StateError(f"{path}: {error.strerror}; make it readable") from error
         found.append((name, len(data)))
         if kind == Kind.PERMANENT:
-            saved = Permanent.decode(unpack(kind, data, key)).saved
-            found += [("savestate", len(saved))] if saved else []
+            saved = _saved_size(path, data, key)
+            found += [("savestate", saved)] if saved else []
     return found
+
+
+def _saved_size(path: Path, data: bytes, key: StateKey | None) -> int:
+    """Return how many bytes TPM_SaveState keeps in a permanent state; StateError."""
+    try:
+        return len(Permanent.decode(unpack(Kind.PERMANENT, data, key)).saved)
+    except StateError as error:
+        raise StateError(f"{path} {error}") from None
+    except TpmError:
+        raise StateError(f"{path} has a sound checksum but cannot be read; restore a copy") from None
 
 
 def _file(kind: Kind) -> str:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bootproof.tpm.container import pack, unpack
 from bootproof.tpm.state import LAYOUT_VERSION, Permanent, PermanentFlags
-from bootproof.tpm.store import LONGEST_STATE, Kind, StateDirectory, StateError
+from bootproof.tpm.store import LONGEST_STATE, Kind, StateDirectory, StateError, stored_states
 from tests.tpm.conftest import ROOT
 
 OLD, NEW = b"the old state", b"the new state, which is longer"
@@ -272,3 +272,17 @@ def test_a_directory_that_others_may_write_to_is_named(
 def test_permanent_state_survives_its_encoding() -> None:
     state = Permanent(flags=PermanentFlags(established=True), saved=b"xyz")
     assert Permanent.decode(state.encode()) == state
+
+
+def test_what_is_stored_is_listed(tmp_path: Path) -> None:
+    assert stored_states(tmp_path, None) == []
+    path = tmp_path / FILE
+    path.write_bytes(pack(Kind.PERMANENT, Permanent(saved=b"xyz").encode()))
+    assert stored_states(tmp_path, None) == [("permall", path.stat().st_size), ("savestate", 3)]
+    for content, message in (
+        (b"rubbish", "is not a state of this emulator"),
+        (pack(Kind.PERMANENT, b"rubbish"), "has a sound checksum but cannot be read"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(StateError, match=f"{FILE} {message}"):
+            stored_states(tmp_path, None)
