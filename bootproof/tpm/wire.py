@@ -7,7 +7,8 @@ endian.
         pcr: int = uint32()
 
 A value that does not fit raises TpmError: BAD_PARAM_SIZE when bytes lack or are left over, SIZE for a
-length that no command can have, INVALID_STRUCTURE for a wrong structure tag.
+length that no command can have, INVALID_STRUCTURE for a wrong structure tag, BAD_PARAMETER for a BOOL that
+is neither 0 nor 1.
 """
 
 from __future__ import annotations
@@ -72,7 +73,15 @@ def _sized_codec(length_layout: str) -> Codec:
     return Codec(read, lambda value: length.pack(len(value)) + value)
 
 
-_UINT8, _UINT16, _UINT32, _UINT64, _BOOL = (_fixed_codec(layout) for layout in "BHIQ?")
+def _read_bool(reader: Reader) -> bool:
+    value = reader.take(1)[0]
+    if value > 1:
+        raise TpmError(Rc.BAD_PARAMETER)
+    return value == 1
+
+
+_UINT8, _UINT16, _UINT32, _UINT64 = (_fixed_codec(layout) for layout in "BHIQ")
+_BOOL: Final = Codec(_read_bool, lambda value: b"\1" if value else b"\0", "?")
 _SIZED16, _SIZED32 = _sized_codec("H"), _sized_codec("I")
 _COUNT: Final = struct.Struct(">I")
 _CODEC: Final = "codec"
@@ -180,6 +189,7 @@ class Structure:
     CODECS: ClassVar[tuple[tuple[str, Codec], ...]] = ()
     TAGS: ClassVar[int] = 0  # how many of the first fields are not given when one is made
     PACKER: ClassVar[struct.Struct | None] = None
+    BOOLS: ClassVar[tuple[int, ...]] = ()  # where they are, with a PACKER
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
@@ -193,6 +203,8 @@ class Structure:
         if cls.PACKER is not None:
             if len(data) != cls.PACKER.size:
                 raise TpmError(Rc.BAD_PARAM_SIZE)
+            if cls.BOOLS and any(data[at] > 1 for at in cls.BOOLS):
+                raise TpmError(Rc.BAD_PARAMETER)
             return cls(*cls.PACKER.unpack(data))
         reader = Reader(data)
         value = cls.read(reader)
@@ -237,7 +249,10 @@ def structure(cls: type[S]) -> type[S]:
     made.TAGS = sum(not part.init for part in fields(made))  # type: ignore[arg-type]
     made.CODECS = tuple((part.name, part.metadata[_CODEC]) for part in fields(made))  # type: ignore[arg-type]
     if made.CODECS and all(codec.fixed for _, codec in made.CODECS):
-        made.PACKER = struct.Struct(">" + "".join(codec.fixed for _, codec in made.CODECS))
+        layouts = [codec.fixed for _, codec in made.CODECS]
+        made.PACKER = struct.Struct(">" + "".join(layouts))
+        starts = [struct.calcsize(">" + "".join(layouts[:index])) for index in range(len(layouts))]
+        made.BOOLS = tuple(at for at, layout in zip(starts, layouts, strict=True) if layout == "?")
     return made
 
 

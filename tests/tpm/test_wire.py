@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.state import Permanent, PermanentFlags, SavedState, StClearFlags, Volatile
-from bootproof.tpm.wire import Nothing, Structure, sized32, structure, structure_tag, uint16
+from bootproof.tpm.wire import Nothing, Structure, boolean, sized32, structure, structure_tag, uint16
 
 LAYOUTS = sorted(
     {command.parameters for command in COMMANDS.values()} | {Permanent, Volatile, SavedState},
@@ -64,3 +64,36 @@ def test_arbitrary_bytes_are_read_or_refused(layout: type[Structure], data: byte
     except TpmError:
         return
     assert layout.decode(value.encode()) == value
+
+
+@structure
+class Switches(Structure):
+    first: bool = boolean()
+    number: int = uint16()
+    second: bool = boolean()
+
+
+@structure
+class SizedSwitch(Structure):
+    on: bool = boolean()
+    data: bytes = sized32()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "code"),
+    [
+        (Switches, "01 0203 00", None),
+        (Switches, "02 0203 00", Rc.BAD_PARAMETER),
+        (Switches, "00 0203 ff", Rc.BAD_PARAMETER),
+        (SizedSwitch, "01 00000000", None),
+        (SizedSwitch, "02 00000000", Rc.BAD_PARAMETER),
+    ],
+)
+def test_a_bool_is_0_or_1(kind: type[Structure], text: str, code: Rc | None) -> None:
+    data = bytes.fromhex(text)
+    if code is None:
+        assert kind.decode(data).encode() == data
+        return
+    with pytest.raises(TpmError) as caught:
+        kind.decode(data)
+    assert caught.value.rc == code
