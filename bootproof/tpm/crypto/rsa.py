@@ -9,6 +9,7 @@ DigestInfo in old versions) is in `padding`.
 from __future__ import annotations
 
 import math
+import secrets
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +51,14 @@ def _unvalidated(numbers: rsa.RSAPrivateNumbers) -> rsa.RSAPrivateKey:
         return numbers.private_key(unsafe_skip_rsa_key_validation=True)
     except TypeError:  # before version 39 there is no such choice
         return numbers.private_key()
+
+
+def _unit(modulus: int) -> int:
+    """Return a random number that has an inverse."""
+    while True:
+        number = secrets.randbelow(modulus - 1) + 1
+        if math.gcd(number, modulus) == 1:
+            return number
 
 
 class PublicKey:
@@ -161,10 +170,17 @@ class PrivateKey:
             raise TpmError(Rc.BAD_KEY_PROPERTY) from error
 
     def raw(self, number: int) -> bytes:
-        """Return number ** private exponent mod modulus, by the Chinese remainder theorem."""
+        """Return number ** private exponent mod modulus, by the Chinese remainder theorem.
+
+        The number is blinded, because how long Python's `pow` takes depends on it and on the exponent.
+        """
         p, q = self._p, self._q
-        at_p, at_q = pow(number, self._d_p, p), pow(number, self._d_q, q)
-        return (at_q + q * ((at_p - at_q) * self._q_inverse % p)).to_bytes(self.size)
+        n = p * q
+        factor = _unit(n)
+        blinded = number * pow(factor, self.public.exponent, n) % n
+        at_p, at_q = pow(blinded, self._d_p, p), pow(blinded, self._d_q, q)
+        result = at_q + q * ((at_p - at_q) * self._q_inverse % p)
+        return (result * pow(factor, -1, n) % n).to_bytes(self.size)
 
     def decrypt_oaep(self, data: bytes) -> bytes:
         """DECRYPT_ERROR for anything that was not encrypted for this key, BAD_DATASIZE if it is too long."""
