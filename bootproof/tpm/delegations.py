@@ -18,12 +18,15 @@ from bootproof.tpm.structures.delegation import (
     DelegatePublic,
     DelegateRow,
     DelegateSensitive,
+    DelegateTables,
+    Family,
     KeyBlob,
     OwnerBlob,
 )
 from bootproof.tpm.structures.keys import sha1
 
 if TYPE_CHECKING:
+    from bootproof.tpm.call import Call
     from bootproof.tpm.machine import Tpm
 
 _AES_BLOCK: Final = 16
@@ -61,8 +64,22 @@ def pointed_row(tpm: Tpm) -> DelegateRow | None:
     return None if index == Handle.OWNER else tpm.permanent.delegations.row(index)
 
 
-def end_all(tpm: Tpm) -> None:
-    """Close all sessions of delegates and point to the owner himself, as after a change of the tables."""
+def need_same_family(call: Call, family: Family | None) -> None:
+    """DELEGATE_FAMILY for a delegate who meddles with another family than his own."""
+    delegate = call.delegation()
+    if delegate is not None and family is not None and delegate.family != family.number:
+        raise TpmError(Rc.DELEGATE_FAMILY)
+
+
+def commit(tpm: Tpm, tables: DelegateTables) -> None:
+    """Make a change of the tables lasting. No delegate's session survives it, and the owner is the owner.
+
+    IOERROR. Without an owner it is one of the few writes that there may be.
+    """
+    nv = tpm.permanent.nv
+    if tpm.permanent.owner is None:
+        nv = replace(nv, ownerless_writes=nv.ownerless_writes + 1)
+    tpm.commit(replace(tpm.permanent, delegations=tables, nv=nv))
     tpm.stclear_data = replace(tpm.stclear_data, owner_pointer=int(Handle.OWNER))
     for session in tpm.sessions:
         if session.delegation:

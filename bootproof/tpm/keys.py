@@ -121,6 +121,13 @@ class KeySlots:
             raise TpmError(Rc.NOSRK)
         return self._owner_key(owner.srk)
 
+    def ek(self) -> LoadedKey:
+        """Return the endorsement key, which has no handle here; NO_ENDORSEMENT."""
+        stored = self._tpm.permanent.ek
+        if stored is None:
+            raise TpmError(Rc.NO_ENDORSEMENT)
+        return self._owner_key(stored)
+
     def _owner_key(self, stored: StoredKey) -> LoadedKey:
         """Return the usable form of a key in the permanent state; the same one until that changes."""
         known = self._owned.get(stored.handle)
@@ -187,6 +194,7 @@ class KeySlots:
         """Make a key that the owner keeps in an ordinary loaded one, under the same handle; IOERROR."""
         loaded = self.own(handle)
         self._commit_kept(tuple(stored for stored in self._kept() if stored.handle != handle))
+        self._owned.pop(handle, None)
         self._loaded[handle] = loaded
 
     def kept(self, handle: int) -> bool:

@@ -159,15 +159,8 @@ def read_pubek(tpm: Tpm, args: ReadPubekIn) -> PubekOut:
 
 
 def _pubek(tpm: Tpm, anti_replay: bytes) -> PubekOut:
-    public = _ek(tpm)
+    public = tpm.keys.ek().key.pubkey()
     return PubekOut(public, sha1(public.encode(), anti_replay))
-
-
-def _ek(tpm: Tpm) -> Pubkey:
-    """NO_ENDORSEMENT."""
-    if tpm.permanent.ek is None:
-        raise TpmError(Rc.NO_ENDORSEMENT)
-    return tpm.permanent.ek.key.pubkey()
 
 
 def disable_pubek_read(call: Call, _args: Nothing) -> None:
@@ -179,14 +172,14 @@ def disable_pubek_read(call: Call, _args: Nothing) -> None:
 def owner_read_pubek(call: Call, _args: Nothing) -> PubkeyOut:
     """AUTHFAIL, NO_ENDORSEMENT."""
     call.owner()
-    return PubkeyOut(_ek(call.tpm))
+    return PubkeyOut(call.tpm.keys.ek().key.pubkey())
 
 
 def owner_read_internal_pub(call: Call, args: InternalPubIn) -> PubkeyOut:
     """AUTHFAIL; BAD_PARAMETER for another key than EK and SRK."""
     call.owner()
     if args.handle == Handle.EK:
-        return PubkeyOut(_ek(call.tpm))
+        return PubkeyOut(call.tpm.keys.ek().key.pubkey())
     if args.handle == Handle.SRK:
         return PubkeyOut(call.tpm.keys.srk().key.pubkey())
     raise TpmError(Rc.BAD_PARAMETER)

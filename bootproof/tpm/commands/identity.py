@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from bootproof.tpm import keygen
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.command import Command
-from bootproof.tpm.keys import LoadedKey
 from bootproof.tpm.numbers import Handle, KeyFlag, KeyUsage, Protocol
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.structures.certify import identity_contents
@@ -94,9 +93,7 @@ def activate_identity(call: Call, args: ActivateIdentityIn) -> ActivateIdentityO
     identity = call.use_key(args.handle, 0 if owners_slot else None)
     if identity.key.usage != KeyUsage.IDENTITY:
         raise TpmError(Rc.BAD_PARAMETER)
-    if tpm.permanent.ek is None:
-        raise TpmError(Rc.NO_ENDORSEMENT)
-    opened = LoadedKey(tpm.permanent.ek).rsa.decrypt_oaep(args.blob)
+    opened = tpm.keys.ek().rsa.decrypt_oaep(args.blob)
     return ActivateIdentityOut(_session_key(tpm, identity.key.pubkey().digest(), opened))
 
 
