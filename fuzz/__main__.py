@@ -21,7 +21,7 @@ _CORPUS = Path(__file__).parents[1] / "out/fuzz/corpus"
 def libfuzzer(seconds: int, corpus: Path) -> list[str]:
     """Return the command of the coverage-guided harness; it fails at a crash, a hang, or too much memory."""
     return [
-        sys.executable, "-m", "fuzz.coverage", f"-max_total_time={seconds}", "-timeout=20",
+        sys.executable, "-m", "fuzz.guided", f"-max_total_time={seconds}", "-timeout=20",
         "-rss_limit_mb=1024", "-max_len=4096", "-print_final_stats=1", f"-artifact_prefix={corpus.parent}/",
         str(corpus),
     ]  # fmt: skip

@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Coverage-guided fuzzing with atheris: a process of its own, because libFuzzer does not return.
-
-The bytes that libFuzzer mutates are a list of actions: one byte says which, two how many bytes belong to it.
+"""What coverage-guided fuzzing mutates: bytes that are a list of actions. One byte says which action, two
+how many bytes belong to it.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from fuzz.target import Action, Authorised, Control, Locality, Power, Raw, Target, ordinals
+from fuzz.target import Action, Authorised, Control, Locality, Power, Raw, ordinals
 from tests.tpm.client.catalogue import requests
 
-_LONGEST = 4096
 _COMMAND, _RAW, _CONTROL, _POWER, _LOCALITY = range(5)
 
 
@@ -63,22 +59,3 @@ def write_seeds(corpus: Path) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(seeds()):
         (corpus / f"seed-{number:03}").write_bytes(data)
-
-
-def main(arguments: list[str]) -> None:
-    """Run libFuzzer with these arguments (`-max_total_time=60 CORPUS`); it ends the process."""
-    import atheris  # type: ignore
-
-    fuzzer: Any = atheris
-    fuzzer.instrument_all()
-    Target()
-
-    def one(data: bytes) -> None:
-        Target().run(decoded(data[:_LONGEST]))
-
-    fuzzer.Setup([sys.argv[0], *arguments], one)
-    fuzzer.Fuzz()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

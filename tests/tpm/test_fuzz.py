@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fuzzers find nothing in some seconds, and would find a fault if there were one. FUZZ_SECONDS=n: longer."""
+"""The fuzzers find nothing in some seconds, and would find a fault. FUZZ_SECONDS=n is longer."""
 
 from __future__ import annotations
 
