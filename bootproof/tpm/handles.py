@@ -54,7 +54,7 @@ class HandleTable(Generic[H]):
 
     def add(self, make: Callable[[int], H]) -> H:
         """Open what `make` returns for a new handle; RESOURCES if all are taken."""
-        self._need_room()
+        self.need_room()
         made = make(self._new_handle())
         self._open[made.handle] = made
         return made
@@ -63,7 +63,7 @@ class HandleTable(Generic[H]):
         """Put a saved one back, under its old handle if that is free; RESOURCES if all are taken, BAD_HANDLE
         if it is not free but has to be the same.
         """
-        self._need_room()
+        self.need_room()
         if saved.handle in self._open:
             if same_handle:
                 raise TpmError(Rc.BAD_HANDLE)
@@ -72,7 +72,8 @@ class HandleTable(Generic[H]):
         self._open[saved.handle] = saved
         return saved
 
-    def _need_room(self) -> None:
+    def need_room(self) -> None:
+        """RESOURCES if all are taken."""
         if self.free < 1:
             raise TpmError(Rc.RESOURCES)
 

@@ -47,10 +47,11 @@ class OwnerPointerIn(Structure):
 
 
 def dsap(tpm: Tpm, args: DsapIn) -> OsapOut:
-    """INAPPROPRIATE_ENC; BAD_PARAMETER for what is no delegation, WRONG_ENTITYTYPE for a malformed one;
-    BADINDEX, DISABLED_CMD, FAMILYCOUNT for its row or family; AUTHFAIL for a blob that this TPM has not
-    made; INVALID_KEYHANDLE, KEYNOTFOUND for a blob of another key; BAD_DELEGATE; RESOURCES.
+    """RESOURCES; INAPPROPRIATE_ENC; BAD_PARAMETER for what is no delegation, WRONG_ENTITYTYPE for a wrong
+    one; BADINDEX, DISABLED_CMD, FAMILYCOUNT for its row or family; AUTHFAIL for a blob that this TPM
+    has not made; INVALID_KEYHANDLE, KEYNOTFOUND for a blob of another key; BAD_DELEGATE.
     """
+    tpm.sessions.need_room()
     adip, kind = split_entity(tpm, args.entity)
     opener = _OPENERS.get(kind)
     if opener is None:

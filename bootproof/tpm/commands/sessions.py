@@ -11,7 +11,7 @@ from bootproof.tpm import contexts, delegations, entities, numbers
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.command import Command, In
 from bootproof.tpm.entities import Entity
-from bootproof.tpm.numbers import Adip, Protocol, Resource
+from bootproof.tpm.numbers import Adip, Handle, Protocol, Resource
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.sessions import hmac_sha1, new_nonce
 from bootproof.tpm.structures.delegation import DelegatePublic
@@ -62,11 +62,15 @@ def oiap(tpm: Tpm, _args: Nothing) -> OiapOut:
 
 
 def osap(tpm: Tpm, args: OsapIn) -> OsapOut:
-    """BAD_PARAMETER for an entity without authorisation data, INAPPROPRIATE_ENC for a scheme that is neither
-    XOR nor AES; RESOURCES. The owner may be a row of the delegate table (TPM_SetOwnerPointer): BADINDEX,
-    DISABLED_CMD, FAMILYCOUNT.
+    """RESOURCES if all sessions are taken, INAPPROPRIATE_ENC for a scheme that is neither XOR nor AES,
+    BAD_PARAMETER for an entity without authorisation data, BAD_HANDLE for the operator as a key, and the
+    codes of keys, counters and NV areas that are not there. The owner may be a row of the delegate table
+    (TPM_SetOwnerPointer): BADINDEX, DISABLED_CMD, FAMILYCOUNT.
     """
+    tpm.sessions.need_room()
     adip, kind = split_entity(tpm, args.entity)
+    if kind == numbers.Entity.KEYHANDLE and args.value == Handle.OPERATOR:
+        raise TpmError(Rc.BAD_HANDLE)
     entity = entities.resolve(tpm, kind, args.value)
     row = delegations.pointed_row(tpm) if entity.kind == numbers.Entity.OWNER else None
     if row is None:
