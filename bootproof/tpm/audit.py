@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
-from bootproof.tpm.structures.audit import AuditEventIn, AuditEventOut, unpack_ordinals
+from bootproof.tpm.structures.audit import AuditEventIn, AuditEventOut
 from bootproof.tpm.structures.keys import sha1
 from bootproof.tpm.structures.transport import Attribute
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 NO_EVENTS: Final = bytes(DIGEST_SIZE)
 _SUCCESS: Final = bytes(4)
-
-audited_ordinals = lru_cache(maxsize=8)(unpack_ordinals)
 
 
 def record_in(tpm: Tpm, ordinal: int, parameters: bytes) -> None:

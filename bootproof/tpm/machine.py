@@ -23,6 +23,7 @@ from bootproof.tpm.pcrs import ZEROS, PcrBank
 from bootproof.tpm.sessions import SessionTable
 from bootproof.tpm.state import Permanent, StClearFlags, Volatile
 from bootproof.tpm.store import Kind, StateError
+from bootproof.tpm.structures.audit import unpack_ordinals
 from bootproof.tpm.structures.context import Contexts
 from bootproof.tpm.structures.counters import NO_COUNTER
 from bootproof.tpm.structures.keys import sha1
@@ -92,6 +93,7 @@ class Tpm:
             raise StateError(
                 "the permanent state has a sound checksum but cannot be read; restore a copy"
             ) from error
+        self.audited = unpack_ordinals(self.permanent.audit.ordinals)
 
     def _reset_volatile(self) -> None:
         self.post_init = True
@@ -207,6 +209,8 @@ class Tpm:
         except OSError as error:
             _LOG.error("state not written: %s", error)
             raise TpmError(Rc.IOERROR) from error
+        if permanent.audit.ordinals != self.permanent.audit.ordinals:
+            self.audited = unpack_ordinals(permanent.audit.ordinals)
         self.permanent = permanent
 
     def commit_flags(self, **flags: bool) -> None:
@@ -261,7 +265,7 @@ class Tpm:
         count = tag - TAG_REQUEST
         if count not in command.auths:
             raise TpmError(Rc.BADTAG)
-        audited = ordinal in audit.audited_ordinals(self.permanent.audit.ordinals)
+        audited = ordinal in self.audited
         if not command.plain:
             return self._run_authorized(command, request, count, audited)
         if audited:

@@ -96,7 +96,7 @@ def get_audit_digest(tpm: Tpm, args: AuditDigestIn) -> AuditDigestOut:
 
 def _audited(tpm: Tpm) -> frozenset[int]:
     """Return the ordinals of this TPM that are audited."""
-    return audit.audited_ordinals(tpm.permanent.audit.ordinals) & frozenset(tpm.commands)
+    return tpm.audited & frozenset(tpm.commands)
 
 
 def get_audit_digest_signed(call: Call, args: AuditDigestSignedIn) -> AuditDigestSignedOut:
@@ -130,8 +130,7 @@ def set_ordinal_audit_status(call: Call, args: AuditStatusIn) -> None:
     if args.audited and args.ordinal in _NEVER_AUDITED:
         raise TpmError(Rc.BAD_PARAMETER)
     permanent = tpm.permanent
-    before = audit.audited_ordinals(permanent.audit.ordinals)
-    after = before | {args.ordinal} if args.audited else before - {args.ordinal}
+    after = tpm.audited | {args.ordinal} if args.audited else tpm.audited - {args.ordinal}
     tpm.commit(replace(permanent, audit=replace(permanent.audit, ordinals=pack_ordinals(after))))
 
 
