@@ -6,9 +6,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bootproof.tpm.codes import TpmError
 from bootproof.tpm.ordinals import Ord as EmulatorsOrd
-from bootproof.tpm.structures.delegation import KEY_BITS, OWNER_BITS, RIGHTS
+from bootproof.tpm.store import Kind
+from bootproof.tpm.structures.delegation import (
+    KEY_BITS,
+    OWNER_BITS,
+    RIGHTS,
+    DelegateTables,
+    KeyBlob,
+    OwnerBlob,
+)
+from bootproof.tpm.structures.delegation import DelegatePublic as EmulatorsPublic
 from tests.tpm.client import admin, context, delegation, identity, integrity, keys, owner, signing
 from tests.tpm.client.constants import OWNER, SRK, WELL_KNOWN, Adip, Code, Entity, KeyUsage, Ord, Resource
 from tests.tpm.client.delegation import (
@@ -24,7 +36,7 @@ from tests.tpm.client.delegation import (
 )
 from tests.tpm.client.keyblobs import template
 from tests.tpm.client.pcr import PcrInfoShort, Selection, composite_digest
-from tests.tpm.client.prepared import OWNER_SECRET, USAGE, Owned
+from tests.tpm.client.prepared import OWNER_SECRET, USAGE, Made, Owned
 from tests.tpm.client.rsacrypt import signed
 from tests.tpm.client.sessions import Session
 from tests.tpm.client.subjects import Ours, Subject
@@ -106,6 +118,10 @@ class TestManage:
         delegation.manage(both.tpm, None, family, ADMIN, flag(True))
         with refused(Code.DELEGATE_LOCK):
             delegation.manage(both.tpm, None, family, ENABLE, flag(False))
+
+    def test_without_an_owner_nobody_can_authorise_it(self, both: Subject) -> None:
+        with refused(Code.AUTHFAIL):
+            delegation.manage(both.tpm, OWNER_SECRET, 0, CREATE, u8(1))
 
     def test_without_an_owner_64_writes(self, both: Subject) -> None:
         family = int.from_bytes(delegation.manage(both.tpm, None, 0, CREATE, u8(1)))
@@ -539,3 +555,40 @@ def test_a_key_below_a_delegated_parent(ours_owned: Owned) -> None:
     made = keys.create_wrap_key(tpm, session, parent, template(KeyUsage.SIGNING, bits=1024), USAGE)
     key = keys.load_key2(tpm, USAGE, made, parent)
     assert signed(made.public, signing.sign(tpm, USAGE, key, DIGEST), DIGEST)
+
+
+VALID = owners(1).encode()
+BLOBS = st.one_of(
+    st.binary(max_size=300),
+    st.builds(
+        lambda head, public, rest: head + public + rest,
+        st.sampled_from([b"\0\x2a", b"\0\x27"]),
+        st.sampled_from([VALID, VALID[:-1], VALID.replace(b"\0\3", b"\xff\xff", 1)]),
+        st.binary(max_size=120),
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(BLOBS)
+def test_any_bytes_are_a_blob_or_refused(data: bytes) -> None:
+    for kind in (OwnerBlob, KeyBlob, EmulatorsPublic, DelegateTables):
+        try:
+            blob = kind.decode(data)
+        except TpmError:
+            continue
+        assert blob.encode() == data
+
+
+@settings(max_examples=100, deadline=None)
+@given(BLOBS, st.sampled_from([Entity.DEL_OWNER_BLOB, Entity.DEL_ROW, Entity.DEL_KEY_BLOB]))
+def test_no_delegation_of_any_content_opens_a_session(
+    prepared_ours: tuple[dict[Kind, bytes], Made], data: bytes, entity: Entity
+) -> None:
+    subject = Ours(prepared_ours[0])
+    body = bytes([0, entity]) + u32(SRK) + DIGEST + u32(len(data)) + data
+    wanted = {Code.WRONG_ENTITYTYPE, Code.BADINDEX, Code.INVALID_PCR_INFO}
+    assert subject.tpm.code(Ord.DSAP, body) in wanted
+    body = u32(len(data)) + data
+    wanted = {Code.BAD_PARAMETER, Code.INVALID_STRUCTURE, Code.BAD_PARAM_SIZE, Code.SIZE, Code.BADINDEX}
+    assert subject.tpm.code(Ord.DELEGATE_VERIFY_DELEGATION, body) in wanted

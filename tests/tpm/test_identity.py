@@ -7,7 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bootproof.tpm.codes import TpmError
+from bootproof.tpm.structures.identity import AsymCaContents, EkBlob, EkBlobActivate, SymmetricKey
 from tests.tpm.client import identity, integrity, keys, owner, signing
 from tests.tpm.client.constants import (
     OWNER,
@@ -180,3 +184,14 @@ class TestActivateIdentity:
         key = both_owned.load(made)
         blob = ca_blob(both_owned, identity.asym_ca_contents(SESSION_KEY, made.public))
         assert identity.activate_identity(both_owned.tpm, None, OWNER_SECRET, key, blob) == SESSION_KEY
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.binary(max_size=120), st.binary(max_size=120).map(lambda rest: b"\0\x0c\0\1" + rest)))
+def test_any_bytes_are_a_blob_of_a_ca_or_refused(data: bytes) -> None:
+    for kind in (EkBlob, EkBlobActivate, AsymCaContents, SymmetricKey):
+        try:
+            found = kind.decode(data)
+        except TpmError:
+            continue
+        assert found.encode() == data
