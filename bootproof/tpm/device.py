@@ -46,7 +46,7 @@ class Device:
         """Return one command."""
         return os.read(self._descriptor, size)
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes, _flags: int = 0) -> int:
         """Write one response; it is dropped if the kernel does not wait for it any more."""
         try:
             return os.write(self._descriptor, data)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One thread, one selector, no blocking call: data, control and monitor connections around one TPM.
+"""One thread, one selector, no call that blocks for longer than a moment: data, control and monitor
+connections around one TPM.
 
 One data client and one control client are served at a time; further ones wait in the backlog, as with
 swtpm. A client that does not read its responses is not read from either, and delays nobody else; one that
@@ -22,13 +23,14 @@ from bootproof.tpm.control import ControlChannel, ProtocolError
 from bootproof.tpm.device import Device
 from bootproof.tpm.machine import Tpm
 from bootproof.tpm.monitor import Monitor
-from bootproof.tpm.sockets import Listener, is_socket, prepare
+from bootproof.tpm.sockets import Listener, is_socket, prepare, wait_a_moment
 from bootproof.tpm.stream import CommandStream
 
 _LOG: Final = logging.getLogger("vtpm")
 _CHUNK: Final = 8192  # more than a command; a larger buffer costs time at every command
 _MOST_DESCRIPTORS: Final = 4
 _MOST_MONITORS: Final = 8
+_MOST_IN_A_ROW: Final = 16  # commands before the other connections have their turn
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -68,16 +70,21 @@ class Connection:
             self.send(b"")
             self.resume()
             return
+        self.serve()
+
+    def serve(self) -> bool:
+        """Read and answer; False if nothing has arrived or the peer is gone."""
         try:
             data = self.receive()
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if data:
             self.answer(data)
         else:
             self.close()
+        return bool(data)
 
     def answer(self, data: bytes) -> None:
         """Let the feed interpret what has arrived, and send its response."""
@@ -97,15 +104,17 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Send now what the peer takes, and the rest when it takes more."""
         waiting = bool(self._unsent)
-        data = self._unsent + data
+        if waiting:
+            data = self._unsent + data
         try:
-            sent = self.peer.send(data)
+            sent = self.peer.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             sent = 0
         except OSError:
             self.close()
             return
-        self._unsent = data[sent:]
+        if waiting or sent < len(data):
+            self._unsent = data[sent:]
         if bool(self._unsent) != waiting:
             self._server.selector.modify(self.peer, _WRITE if self._unsent else _READ, self.ready)
         if self.disconnect and not self._unsent:
@@ -125,9 +134,33 @@ class Connection:
 
 
 class DataConnection(Connection):
-    """A connection that carries commands."""
+    """A connection that carries commands.
+
+    Who has got a response often has the next command ready. To wait for it in `recv` instead of the selector
+    saves a system call, which is a quarter of the time of a short command. Others wait a little (see above).
+    """
 
     feed: CommandStream
+
+    def __init__(
+        self,
+        server: Server,
+        peer: socket.socket | Device,
+        feed: CommandStream,
+        on_close: Callable[[Connection], None],
+    ) -> None:
+        super().__init__(server, peer, feed, on_close)
+        if isinstance(peer, socket.socket):
+            wait_a_moment(peer)
+
+    def ready(self, events: int) -> None:
+        """Answer the command that has come, and those that follow at once."""
+        super().ready(events)
+        if not isinstance(self.peer, socket.socket):  # the kernel's TPM proxy waits for ever
+            return
+        for _ in range(_MOST_IN_A_ROW):
+            if self._closed or self._unsent or self.feed.deadline is not None or not self.serve():
+                return
 
     def expire(self) -> None:
         """Answer the command that does not become complete."""

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 
 _BACKLOG: Final = 16
 _LONGEST_UNIX_PATH: Final = 107  # bytes, sun_path of unix(7)
+_MOMENT: Final = struct.pack("@ll", 0, 2000)  # struct timeval: seconds, microseconds
 _KEEPALIVE: Final = (  # a TCP peer whose machine is gone is found out in a minute, not in hours
     (socket.SO_KEEPALIVE, socket.SOL_SOCKET, 1),
     (socket.TCP_KEEPIDLE, socket.IPPROTO_TCP, 30),
@@ -91,6 +93,14 @@ def prepare(peer: socket.socket) -> None:
     if peer.family in (socket.AF_INET, socket.AF_INET6):
         for option, level, value in _KEEPALIVE:
             peer.setsockopt(level, option, value)
+
+
+def wait_a_moment(peer: socket.socket) -> None:
+    """Let `recv` wait two milliseconds for what may be about to arrive (BlockingIOError: it did not); to
+    send without waiting needs MSG_DONTWAIT from now on.
+    """
+    peer.setblocking(True)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _MOMENT)
 
 
 def is_socket(descriptor: int) -> bool:

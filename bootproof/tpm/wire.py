@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
+from operator import attrgetter
 from typing import Any, ClassVar, Final, Literal, Self, TypeVar, dataclass_transform
 
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
@@ -213,8 +214,6 @@ class Structure:
 
     def encode(self) -> bytes:
         """Return the bytes of this structure."""
-        if self.PACKER is not None:
-            return self.PACKER.pack(*[getattr(self, name) for name, _ in self.CODECS])
         return b"".join([codec.write(getattr(self, name)) for name, codec in self.CODECS])
 
 
@@ -251,9 +250,18 @@ def structure(cls: type[S]) -> type[S]:
     if made.CODECS and all(codec.fixed for _, codec in made.CODECS):
         layouts = [codec.fixed for _, codec in made.CODECS]
         made.PACKER = struct.Struct(">" + "".join(layouts))
+        made.encode = _fixed_encoder(made, made.PACKER)  # type: ignore[method-assign]
         starts = [struct.calcsize(">" + "".join(layouts[:index])) for index in range(len(layouts))]
         made.BOOLS = tuple(at for at, layout in zip(starts, layouts, strict=True) if layout == "?")
     return made
+
+
+def _fixed_encoder(kind: type[Structure], packer: struct.Struct) -> Callable[[Structure], bytes]:
+    """Return `encode` for fields that all have a fixed width: faster, and in the way of every command."""
+    pack, values = packer.pack, attrgetter(*(name for name, _ in kind.CODECS))
+    if len(kind.CODECS) == 1:
+        return lambda self: pack(values(self))
+    return lambda self: pack(*values(self))
 
 
 def fixed_size(kind: type[Structure]) -> int:
