@@ -74,16 +74,18 @@ def test_trousers_unseals_after_a_snapshot_was_loaded(start: Start, tmp_path: Pa
     options = ("-m", "512", "-cdrom", str(demo_iso()), "-drive", f"if=none,id=d,format=qcow2,file={disk}")
     with virtual(start, *options, seconds=500) as machine:
         machine.wait_for("~# ", 200)
-        setup = "tpm_createek; tpm_takeownership -y -z && echo my secret > /tmp/plain"
-        assert machine.shell(setup)[0] == 0
-        seal = "tpm_sealdata -z -p 0 -p 8 -i /tmp/plain -o /tmp/sealed && rm /tmp/plain"
-        assert machine.shell(seal)[0] == 0
+        for command in (
+            "tpm_createek; tpm_takeownership -y -z && echo my secret > /tmp/plain",
+            "tpm_sealdata -z -p 0 -p 8 -i /tmp/plain -o /tmp/sealed && rm /tmp/plain",
+        ):
+            status, text = machine.shell(command)
+            assert status == 0, text
         machine.say("savevm sealed")
-        assert machine.shell("tpm_nvdefine -y -z -i 1 -s 8 -p 'OWNERREAD|OWNERWRITE'")[0] == 0
+        defined = machine.shell("tpm_nvdefine -y -z -i 1 -s 8 -p 'OWNERREAD|OWNERWRITE'")
+        assert defined[0] == 0, defined
         assert "0x00000001" in machine.shell("tpm_nvinfo")[1]
         machine.say("loadvm sealed")
         status, text = machine.shell("tpm_unsealdata -z -i /tmp/sealed")
-        assert status == 0
-        assert "my secret" in text
+        assert (status, "my secret" in text) == (0, True), text
         assert "0x00000001" not in machine.shell("tpm_nvinfo")[1]
         machine.quit()

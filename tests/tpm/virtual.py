@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import struct
 import subprocess
@@ -40,22 +42,34 @@ class Virtual:
 
     def __init__(
         self,
-        machine: subprocess.Popen[str],
+        machine: subprocess.Popen[bytes],
         emulator: Emulator,
         watch: socket.socket,
         serial: socket.socket,
+        control: socket.socket,
     ) -> None:
         self.machine = machine
         self.emulator = emulator
         self.serial = serial
+        self._control = control.makefile("rw")
+        self._ask("qmp_capabilities")
         self._watch = watch
         self._seen = ""
 
     def say(self, command: str) -> None:
-        """Give QEMU's monitor a command."""
-        assert self.machine.stdin is not None
-        self.machine.stdin.write(command + "\n")
-        self.machine.stdin.flush()
+        """Have QEMU's monitor do a command; it is done when this returns."""
+        said = self._ask("human-monitor-command", **{"command-line": command})
+        assert not said, said
+
+    def _ask(self, execute: str, **arguments: str) -> object:
+        self._control.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
+        self._control.flush()
+        for line in self._control:
+            answer = json.loads(line)
+            assert "error" not in answer, answer
+            if "return" in answer:
+                return answer["return"]
+        raise AssertionError("QEMU's monitor is gone")
 
     def info(self, name: str) -> object:
         """Return one item of the emulator's `info`."""
@@ -73,32 +87,29 @@ class Virtual:
         time.sleep(1)
         return ZEROS not in before[:8] and before == self.pcrs()
 
-    def wait_for(self, text: str, seconds: float) -> str:
-        """Read the serial line until `text` has come; return everything up to its end."""
+    def wait_for(self, pattern: str, seconds: float) -> re.Match[str]:
+        """Read the serial line until the pattern has come; return its match in all that came before."""
         deadline = time.monotonic() + seconds
-        while text not in self._seen:
+        while (found := re.search(pattern, self._seen)) is None:
             self.serial.settimeout(max(deadline - time.monotonic(), 0.01))
             try:
                 piece = self.serial.recv(4096)
             except TimeoutError:
-                raise AssertionError(f"{text!r} did not come; last: {self._seen[-800:]!r}") from None
+                raise AssertionError(f"{pattern!r} did not come; last: {self._seen[-800:]!r}") from None
             assert piece, f"the machine ended; last: {self._seen[-800:]!r}"
             self._seen += piece.decode(errors="replace").replace("\r", "")
-        end = self._seen.index(text) + len(text)
-        before, self._seen = self._seen[:end], self._seen[end:]
-        return before
+        self._seen = self._seen[found.end() :]
+        return found
 
     def shell(self, command: str, seconds: float = 120) -> tuple[int, str]:
-        """Type a command at the shell; return its status and what it printed."""
-        self.serial.sendall(f"{command}; echo sta''tus $? do''ne\n".encode())
-        self.wait_for("\n", seconds)
-        said = self.wait_for(" done\n", seconds)
-        text, _, status = said.removesuffix(" done\n").rpartition("status ")
-        return int(status), text
+        """Type a command at the shell; return its status and what was on the console meanwhile."""
+        self.serial.sendall(f"{command}; echo sta''tus $?.\n".encode())
+        found = self.wait_for(r"status (\d+)\.", seconds)
+        return int(found[1]), found.string[: found.start()]
 
     def quit(self) -> None:
         """End machine and emulator; both have to end well."""
-        self.say("quit")
+        self._ask("quit")
         assert self.machine.wait(PATIENCE) == 0
         assert self.emulator.wait() == 0
 
@@ -109,6 +120,7 @@ def virtual(start: Start, *options: str, state: Path | None = None, seconds: int
     control, inherited = socket.socketpair()
     watch, watched = socket.socketpair()
     serial, serial_end = socket.socketpair()
+    monitor_here, monitor_there = socket.socketpair()
     numbers = inherited.fileno(), watched.fileno()
     where = STATE if state is None else ("--tpmstate", f"dir={state}")
     emulator = start(
@@ -120,24 +132,22 @@ def virtual(start: Start, *options: str, state: Path | None = None, seconds: int
     machine = subprocess.Popen(
         [
             *("timeout", str(seconds), "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max"),
-            *("-display", "none", "-monitor", "stdio", "-chardev", f"socket,id=c,fd={control.fileno()}"),
+            *("-display", "none", "-chardev", f"socket,id=c,fd={control.fileno()}"),
             *("-tpmdev", "emulator,id=t,chardev=c", "-device", "tpm-tis,tpmdev=t"),
             *("-chardev", f"socket,id=s,fd={serial_end.fileno()}", "-serial", "chardev:s"),
+            *("-chardev", f"socket,id=m,fd={monitor_there.fileno()}", "-mon", "chardev=m,mode=control"),
             *options,
         ],
-        pass_fds=(control.fileno(), serial_end.fileno()),
-        stdin=subprocess.PIPE,
+        pass_fds=(control.fileno(), serial_end.fileno(), monitor_there.fileno()),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        text=True,
     )
-    for ours in (inherited, watched, control, serial_end):
-        ours.close()
+    for theirs in (inherited, watched, control, serial_end, monitor_there):
+        theirs.close()
     try:
-        yield Virtual(machine, emulator, watch, serial)
+        yield Virtual(machine, emulator, watch, serial, monitor_here)
     finally:
         machine.kill()
         machine.wait(PATIENCE)
-        assert machine.stdin is not None
-        machine.stdin.close()
-        watch.close()
-        serial.close()
+        for ours in (watch, serial, monitor_here):
+            ours.close()
