@@ -243,9 +243,9 @@ class TestCertifyKey:
             keys.certify_key(tpm, WELL_KNOWN, USAGE, certifier, key, NONCE)
         with refused(Code.AUTH2FAIL):
             keys.certify_key(tpm, USAGE, WELL_KNOWN, certifier, key, NONCE)
-        for auths in ((None, USAGE), (None, None)):
+        for auth in (USAGE, None):
             with refused(Code.AUTHFAIL):
-                keys.certify_key(tpm, *auths, certifier, key, NONCE)
+                keys.certify_key(tpm, None, auth, certifier, key, NONCE)
 
     def test_fewer_authorisations_where_no_secret_is_needed(self, both_owned: Owned) -> None:
         tpm = both_owned.tpm
@@ -276,10 +276,8 @@ class TestCertifyKey:
         found = keys.certify_key(both_owned.tpm, USAGE, USAGE, certifier, both_owned.storage(), NONCE)
         assert signed(public.public, found.signature, found.info.digest)
         migratable = both_owned.load(both_owned.made.migratable)
-        for certify in (
-            keys.certify_key(both_owned.tpm, USAGE, USAGE, both_owned.signing(), migratable, NONCE),
-        ):
-            assert certify.info.flags == KeyFlags.MIGRATABLE
+        plain = keys.certify_key(both_owned.tpm, USAGE, USAGE, both_owned.signing(), migratable, NONCE)
+        assert plain.info.flags == KeyFlags.MIGRATABLE
         with refused(Code.MIGRATEFAIL):
             keys.certify_key(both_owned.tpm, USAGE, USAGE, certifier, migratable, NONCE)
         with refused(Code.MIGRATEFAIL):
