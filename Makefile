@@ -30,7 +30,7 @@ bench: setup-bench  ## measure builds and boots, write docs/benchmarks.md
 
 tpm12: setup-test  ## renew the tables of docs/tpm12.md and docs/vtpm.md
 	$(PYTEST) tests/tpm -p tests.tpm.recorder
-	$(PYTHON) -m bootproof.tpm.document tests/tpm/covered.json docs/tpm12.md docs/vtpm.md
+	$(PYTHON) -m tests.tpm.documents
 
 lock:  ## pin the newest Python packages that setup/requirements.in allows
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

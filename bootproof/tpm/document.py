@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import inspect
-import json
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 from bootproof.tpm.command import Command, In
@@ -40,7 +37,7 @@ def command_table(tests: Tests) -> str:
 
 def _implemented(command: Command, tests: Tests) -> str:
     states = ", ".join(text for state, text in _STATES.items() if state in command.allowed)
-    note = _one_line(inspect.getdoc(command.handler) or "")
+    note = one_line(inspect.getdoc(command.handler) or "")
     remarks = f"({states}) {note}" if states else note
     auths = " or ".join(map(str, command.auths))
     test = tests.get(f"{command.ordinal:x}", "")
@@ -48,36 +45,27 @@ def _implemented(command: Command, tests: Tests) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def control_table(_tests: Tests) -> str:
+def control_table() -> str:
     """Return the table of control requests."""
     rows = ["| code | request | notes |", "|---|---|---|"]
-    rows += [f"| {code} | {name} | {_one_line(note)} |" for code, name, note in documentation()]
+    rows += [f"| {code} | {name} | {one_line(note)} |" for code, name, note in documentation()]
     return "\n".join(rows)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return text that fits into a cell."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
-_TABLES: Final[dict[str, Callable[[Tests], str]]] = {"commands": command_table, "control": control_table}
-
-
-def renew(text: str, tests: Tests) -> str:
-    """Return the document with the tables in it as they are now; ValueError if there is none."""
+def renew(text: str, tables: Mapping[str, str]) -> str:
+    """Return the document with those of the tables that have a place in it; ValueError if none has."""
     found = 0
-    for name, make in _TABLES.items():
-        begin, end = f"<!-- {name}: made by bootproof/tpm/document.py -->", f"<!-- end of {name} -->"
+    for name, table in tables.items():
+        begin, end = f"<!-- {name}: made by `make tpm12` -->", f"<!-- end of {name} -->"
         before, mark, rest = text.partition(begin)
         if mark:
             found += 1
-            text = f"{before}{begin}\n{make(tests)}\n{end}{rest.partition(end)[2]}"
+            text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
     if not found:
         raise ValueError("the document has no place for a table")
     return text
-
-
-if __name__ == "__main__":
-    covered = json.loads(Path(sys.argv[1]).read_text())
-    for argument in sys.argv[2:]:
-        document = Path(argument)
-        document.write_text(renew(document.read_text(), covered))

@@ -4,25 +4,25 @@ from __future__ import annotations
 import ast
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from bootproof.tpm.commands.absent import ABSENT
 from bootproof.tpm.commands.table import COMMANDS
-from bootproof.tpm.document import renew
 from bootproof.tpm.options import HELP
 from bootproof.tpm.ordinals import Ord
 from tests.tpm.conftest import ROOT
+from tests.tpm.documents import PAGES, renewed
 from tests.tpm.recorder import COVERED
 
-DOCS = ROOT / "docs"
 TESTS = json.loads(COVERED.read_text())
 
 
-@pytest.mark.parametrize("name", ["tpm12.md", "vtpm.md"])
-def test_the_tables_are_those_of_the_code(name: str) -> None:
-    text = (DOCS / name).read_text()
-    assert renew(text, TESTS) == text, "run: make tpm12"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_are_those_of_the_code(page: Path) -> None:
+    text = page.read_text()
+    assert renewed(text) == text, "run: make tpm12"
 
 
 def test_every_ordinal_is_implemented_or_its_absence_explained() -> None:
@@ -41,6 +41,6 @@ def test_every_command_has_a_test_that_exists() -> None:
 
 
 def test_every_option_is_explained() -> None:
-    text = (DOCS / "vtpm.md").read_text()
+    text = (ROOT / "docs/vtpm.md").read_text()
     for option in set(re.findall(r"--[a-z0-9-]+", HELP)):
         assert f"`{option}" in text, option

@@ -35,4 +35,15 @@ ABSENT: Final = (
     Absent(Ord.INIT, "TPM_Init", "3.1", "signal", "comes from the platform: INIT on the control channel"),
     Absent(Ord.FIELD_UPGRADE, "TPM_FieldUpgrade", "15.1", "optional", "a new version is a new program"),
     Absent(Ord.SET_REDIRECTION, "TPM_SetRedirection", "9.3", "optional", "no redirected input and output"),
+    Absent(Ord.GET_CAPABILITY_SIGNED, "TPM_GetCapabilitySigned", "28.1", "deleted", "had no use"),
+    Absent(
+        Ord.GET_ORDINAL_AUDIT_STATUS,
+        "TPM_GetOrdinalAuditStatus",
+        "28.2",
+        "deleted",
+        "GetAuditDigest lists them",
+    ),
+    Absent(Ord.CERTIFY_SELF_TEST, "TPM_CertifySelfTest", "28.3", "deleted", "had no use"),
+    Absent(Ord.GET_AUDIT_EVENT, "TPM_GetAuditEvent", "", "deleted", "TPM 1.1's log of events"),
+    Absent(Ord.GET_AUDIT_EVENT_SIGNED, "TPM_GetAuditEventSigned", "", "deleted", "TPM 1.1's log of events"),
 )
