@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.tss.relay import FLUSH_SPECIFIC
-from tests.tss.stack import Done, Stack
+from tests.tss.stack import Done, Emulator, Stack
 
 INVALID_AUTHHANDLE = 0x22
 
@@ -84,7 +84,8 @@ def perform(scenario: Scenario, on: Stack) -> list[str]:
         match step:
             case Tool():
                 done = on.run(shlex.split(step.command), step.answers)
-                _judge(step, done, on)
+                if on.emulator is Emulator.SWTPM:
+                    _judge(step, done)
                 transcript += _lines(step, done)
             case Presence():
                 on.presence(step.asserted)
@@ -100,15 +101,18 @@ def perform(scenario: Scenario, on: Stack) -> list[str]:
     return transcript
 
 
-def _judge(step: Tool, done: Done, on: Stack) -> None:
-    """Compare with what the scenario says, so that two emulators cannot be wrong alike."""
+def _judge(step: Tool, done: Done) -> None:
+    """Compare with what the scenario says, so that two emulators cannot be wrong alike.
+
+    The other one is not judged here: its transcript must be the same.
+    """
     codes = tuple(
         one.code
         for one in done.exchanges
         if one.code and (one.ordinal, one.code) != (FLUSH_SPECIFIC, INVALID_AUTHHANDLE)
     )
     wanted, found = (step.status, step.codes), (done.status, codes)
-    complaint = f"on {on.emulator.name}: {found} instead of {wanted}"
+    complaint = f"swtpm: {found} instead of {wanted}"
     assert found == wanted, "\n".join([complaint, *_lines(step, done)])
 
 
