@@ -40,9 +40,9 @@ def all_tests_pass(tpm: Tpm) -> bool:
 def _endorsement_key_works(tpm: Tpm) -> bool:
     if tpm.permanent.ek is None:
         return True
-    ek = LoadedKey(tpm.permanent.ek).rsa
     text = os.urandom(DIGEST_SIZE)
     try:
+        ek = LoadedKey(tpm.permanent.ek).rsa
         return ek.decrypt_oaep(ek.public.encrypt_oaep(text)) == text
     except TpmError:
         return False

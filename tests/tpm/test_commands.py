@@ -6,6 +6,8 @@ from __future__ import annotations
 import hashlib
 import struct
 import time
+from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,13 @@ from hypothesis import strategies as st
 from bootproof.tpm.codes import Rc
 from bootproof.tpm.command import In
 from bootproof.tpm.commands.table import COMMANDS
+from tests.tpm.client import admin, signing
+from tests.tpm.client.prepared import USAGE, Owned
+from tests.tpm.client.subjects import Ours, Subject
+from tests.tpm.client.tpm import refused
 from tests.tpm.conftest import Bench, MemoryStore, request
+
+pytest_plugins = ("tests.tpm.client.fixtures",)
 
 ZEROS, ONES, DIGEST = bytes(20), b"\xff" * 20, b"\x22" * 20
 EXTEND, PCR_READ, PCR_RESET, STARTUP, SAVE = 0x14, 0x15, 0xC8, 0x99, 0x98
@@ -170,6 +178,48 @@ class TestSavedState:
         assert bench.code(STARTUP, "0001") == Rc.INVALID_POSTINIT
         assert bench.start() == Rc.SUCCESS
         assert bench.ask(0x54)[1][4:] == b"passed"
+
+
+class TestSelfTests:
+    def test_self_test_full_tries_the_endorsement_key(self, ours_owned: Owned) -> None:
+        admin.self_test_full(ours_owned.tpm)
+        admin.continue_self_test(ours_owned.tpm)
+        assert admin.get_test_result(ours_owned.tpm) == b"passed"
+        emulator = cast("Ours", ours_owned.subject).emulator
+        assert emulator.permanent.ek is not None
+        broken = replace(emulator.permanent.ek.key, public=b"\xc1" * 256)
+        emulator.permanent = replace(emulator.permanent, ek=replace(emulator.permanent.ek, key=broken))
+        admin.continue_self_test(ours_owned.tpm)
+        for again in (admin.self_test_full, admin.continue_self_test):
+            with refused(Rc.FAILEDSELFTEST):
+                again(ours_owned.tpm)
+        assert admin.get_test_result(ours_owned.tpm) == b"failed"
+
+    @pytest.mark.parametrize("ordinal", [0x50, 0x53])
+    def test_hashes_that_are_wrong_are_noticed(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, ordinal: int
+    ) -> None:
+        monkeypatch.setattr("bootproof.tpm.selftest._HMAC_DATA", b"other data")
+        assert bench.code(ordinal) == Rc.FAILEDSELFTEST
+        assert bench.code(PCR_READ, bytes(4)) == Rc.FAILEDSELFTEST
+
+
+def test_startup_state_brings_keys_and_sessions_back(both_owned: Owned) -> None:
+    """As GetCapability(STARTUP_EFFECT) says."""
+    tpm, key = both_owned.tpm, both_owned.signing()
+    session = tpm.oiap(USAGE)
+    admin.save_state(tpm)
+    both_owned.subject.power_cycle(admin.Startup.STATE)
+    signing.sign(tpm, session, key, DIGEST)
+    both_owned.subject.power_cycle()
+    with refused(Rc.INVALID_KEYHANDLE):
+        signing.sign(tpm, USAGE, key, DIGEST)
+
+
+def test_reset_ends_authorisation_sessions(both: Subject) -> None:
+    session = both.tpm.oiap()
+    admin.reset(both.tpm)
+    assert both.tpm.code(0xBA, struct.pack(">II", session.handle, 2)) == Rc.INVALID_AUTHHANDLE
 
 
 class TestPcrs:
