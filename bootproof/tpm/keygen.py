@@ -48,6 +48,7 @@ _SCHEMES: Final[dict[int, tuple[tuple[int, ...], tuple[int, ...]]]] = {
 _FULL_STRENGTH: Final = (KeyUsage.STORAGE, KeyUsage.IDENTITY, KeyUsage.MIGRATE)
 
 
+_KNOWN_FLAGS: Final = sum(KeyFlag)
 _LOADABLE: Final = (Payload.ASYM, Payload.MIGRATE_RESTRICTED, Payload.MIGRATE_EXTERNAL)
 
 
@@ -75,7 +76,7 @@ def check_parameters(key: Key, fips: bool = False) -> RsaParameters:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
     if key.usage in _FULL_STRENGTH and (rsa.bits != _FULL_SIZE or rsa.public_exponent != DEFAULT_EXPONENT):
         raise TpmError(Rc.BAD_KEY_PROPERTY)
-    if key.auth_usage not in tuple(AuthUsage):
+    if key.auth_usage not in tuple(AuthUsage) or key.flags & ~_KNOWN_FLAGS:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
     return rsa
 
@@ -135,11 +136,12 @@ def create(tpm: Tpm, parent: LoadedKey, wanted: Key, usage_auth: bytes, migratio
 def unwrap(tpm: Tpm, parent: LoadedKey, key: Key) -> StoreAsymKey:
     """Return the secret of a wrapped key after checking that it belongs to it (Part 3, 10.5).
 
-    DECRYPT_ERROR; AUTHFAIL where the public part was changed; INVALID_STRUCTURE for a payload that is no
-    key that can be loaded; INVALID_KEYUSAGE for one of another TPM.
+    DECRYPT_ERROR, BAD_DATASIZE; AUTHFAIL where the public part was changed; INVALID_STRUCTURE for a payload
+    that is no key that can be loaded; INVALID_KEYUSAGE for one of another TPM.
     """
+    decrypted = parent.rsa.decrypt_oaep(key.encrypted)
     try:
-        secret = StoreAsymKey.decode(parent.rsa.decrypt_oaep(key.encrypted))
+        secret = StoreAsymKey.decode(decrypted)
     except TpmError as error:
         raise TpmError(Rc.DECRYPT_ERROR) from error
     if secret.payload not in _LOADABLE:

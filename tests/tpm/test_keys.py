@@ -121,6 +121,7 @@ class TestCreateWrapKey:
             (template(KeyUsage.LEGACY, sig_scheme=SigScheme.INFO), Code.BAD_KEY_PROPERTY),
             (template(KeyUsage.SIGNING, bits=4096), Code.BAD_KEY_PROPERTY),
             (replace(SMALL, usage=0x17), Code.BAD_KEY_PROPERTY),
+            (replace(SMALL, flags=0x20), Code.BAD_KEY_PROPERTY),
             (replace(SMALL, version=b"\1\2\0\0"), Code.BAD_VERSION),
             (replace(SMALL, version=b"\2\1\0\0"), Code.BAD_VERSION),
             (replace(SMALL, parms=KeyParms(6, 1, 2, SMALL.parms.parms)), Code.BAD_KEY_PROPERTY),
@@ -286,6 +287,9 @@ class TestLoadKey2:
             both_owned.load(both_owned.made.signing.changed(enc_data=bytes(255) + b"\1"))
         with refused(Code.DECRYPT_ERROR):
             both_owned.load(both_owned.made.signing, USAGE, both_owned.storage())
+        for size, code in ((0, Code.DECRYPT_ERROR), (255, Code.DECRYPT_ERROR), (257, Code.BAD_DATASIZE)):
+            with refused(code):
+                both_owned.load(both_owned.made.signing.changed(enc_data=b"x" * size))
 
     def test_a_changed_public_part_is_noticed(self, both_owned: Owned) -> None:
         changed = both_owned.made.signing.changed(auth_usage=AuthUsage.NEVER)

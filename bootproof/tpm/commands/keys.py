@@ -99,8 +99,8 @@ def create_wrap_key(call: Call, args: CreateWrapKeyIn) -> KeyOut:
 def load_key(call: Call, args: LoadKeyIn) -> HandleOut:
     """INVALID_KEYHANDLE, AUTHFAIL; INVALID_KEYUSAGE for a parent that is no storage key, an authchange key,
     an identity that may migrate, a key of another TPM; BAD_VERSION, BAD_KEY_PROPERTY, NOTFIPS;
-    DECRYPT_ERROR; AUTHFAIL for a key whose public part was changed; INVALID_STRUCTURE, INVALID_PCR_INFO,
-    NOSPACE.
+    DECRYPT_ERROR, BAD_DATASIZE; AUTHFAIL for a key whose public part was changed; INVALID_STRUCTURE,
+    INVALID_PCR_INFO, NOSPACE.
     """
     tpm, key = call.tpm, args.key
     parent = call.use_key(args.parent, None if call.count == 0 else 0)
