@@ -18,7 +18,7 @@ import pytest
 from bootproof.tpm.store import Kind
 from tests.tpm.client import admin, owner, steps_keys, steps_owner
 from tests.tpm.client.catalogue import requests
-from tests.tpm.client.constants import Tag
+from tests.tpm.client.constants import Code, Tag
 from tests.tpm.client.differences import reason
 from tests.tpm.client.faults import inject, sized_anew
 from tests.tpm.client.fixtures import needs_swtpm
@@ -32,6 +32,14 @@ pytestmark = needs_swtpm
 STEPS = (*steps_keys.STEPS, *steps_owner.STEPS)
 LENGTH = int(os.environ.get("DIFFERENTIAL_STEPS", "150"))
 FAULTS = 0.35
+# swtpm keeps the sessions of a command whose parameters it could not take apart
+UNPARSED = (
+    Code.BAD_PARAM_SIZE,
+    Code.BAD_PARAMETER,
+    Code.SIZE,
+    Code.INVALID_STRUCTURE,
+    Code.INVALID_PCR_INFO,
+)
 
 
 class Twins:
@@ -131,7 +139,9 @@ def test_every_command_in_every_state(twins: Twins, state: str, owned: bool) -> 
         for sent in variants(request):
             found, wanted = ours.tpm.send(sent), theirs.tpm.send(sent)
             codes = int.from_bytes(found[6:10]), int.from_bytes(wanted[6:10])
-            if (found[:2], codes[0]) == (wanted[:2], codes[1]) or reason(ordinal, *codes):
+            if (found[:2], codes[0]) == (wanted[:2], codes[1]) or reason(
+                ordinal, *codes, spoiled=sent != request
+            ):
                 continue
             wrong.append(f"{sent[:30].hex()} ours {found[:10].hex()} swtpm {wanted[:10].hex()}")
     assert not wrong, "\n".join([f"{len(wrong)} answers differ:", *wrong[:20]])
@@ -145,9 +155,9 @@ def _refused(found: Outcome) -> tuple[int, int]:
     return (int(str(found[1])), int(str(found[2]))) if found[0] == "refused" else (0, 0)
 
 
-def _excused(ours: Outcome, theirs: Outcome) -> bool:
+def _excused(ours: Outcome, theirs: Outcome, spoiled: bool) -> bool:
     (our_ordinal, our_code), (their_ordinal, their_code) = _refused(ours), _refused(theirs)
-    return bool(reason(our_ordinal or their_ordinal, our_code, their_code))
+    return bool(reason(our_ordinal or their_ordinal, our_code, their_code, spoiled))
 
 
 def _both(worlds: tuple[World, World], index: int, seed: int, log: list[str]) -> bool:
@@ -163,9 +173,13 @@ def _both(worlds: tuple[World, World], index: int, seed: int, log: list[str]) ->
             stop()
     log.append(f"{index}: {step.__name__}{', spoiled' if spoiled else ''}")
     if found[0] != found[1]:
-        assert _excused(*found), f"{'; '.join(log[-8:])}\nours  {found[0]}\nswtpm {found[1]}"
+        assert _excused(found[0], found[1], spoiled), (
+            f"{'; '.join(log[-8:])}\nours  {found[0]}\nswtpm {found[1]}"
+        )
         return False
     left = [world.tidy() for world in worlds]
+    if _refused(found[0])[1] in UNPARSED:
+        left = [(0, *counts[1:]) for counts in left]
     assert left[0] == left[1], f"{'; '.join(log[-8:])}\nsessions and keys left: ours, swtpm {left}"
     if found[0][0] != "done":
         for world in worlds:

@@ -12,7 +12,7 @@ from random import Random
 
 from tests.tpm.client import context, integrity, keys, migration, signing, storage, ticks
 from tests.tpm.client.constants import SRK, WELL_KNOWN, Adip, Entity, Resource
-from tests.tpm.client.pcr import PcrInfo, PcrInfoLong, Selection, composite_digest
+from tests.tpm.client.pcr import PcrInfo, PcrInfoLong, PcrInfoShort, Selection, composite_digest
 from tests.tpm.client.prepared import MIGRATION, OWNER_SECRET
 from tests.tpm.client.rsacrypt import encrypt_pkcs1, signed, signed_der
 from tests.tpm.client.tpm import Auth
@@ -161,11 +161,21 @@ def certify(world: World, chance: Random) -> object:
     else:
         made = keys.certify_key2(world.tpm, auth, by_auth, handle, by_handle, nonce)
     right = signed(world.public(by), made.signature, made.info.digest)
-    return (
-        replace(made.info, pubkey_digest=b""),
-        right,
-        made.info.pubkey_digest == sha1(world.public(name).modulus),
-    )
+    found = replace(made.info, pubkey_digest=b"", pcr_info=b"")
+    same = made.info.pubkey_digest == sha1(world.public(name).modulus)
+    return found, _bound_to(made.info), right, same
+
+
+def _bound_to(info: keys.CertifyInfo) -> object:
+    """Return what a certified key is bound to: Part 3, 13.8, wants a selection of two bytes in the older of
+    the two structures, where swtpm has three.
+    """
+    if not info.pcr_info:
+        return None
+    if info.payload_type is None:
+        older = PcrInfo.decode(info.pcr_info)
+        return older.selection.indices, older.at_release, older.at_creation
+    return PcrInfoShort.decode(info.pcr_info)
 
 
 def change_auth(world: World, chance: Random) -> object:
@@ -189,9 +199,10 @@ def save_and_load(world: World, chance: Random) -> object:
     blob = context.save_context(
         world.tpm, handle, chance.choice([Resource.KEY, Resource.KEY, Resource.AUTH])
     )
-    if chance.random() < 0.5:
+    keeps = chance.random() < 0.5
+    if keeps:
         keys.flush_specific(world.tpm, world.handles.pop(name))
-    return blob[:6], context.load_context(world.tpm, blob, keep_handle=chance.random() < 0.3) != 0
+    return blob[:6], context.load_context(world.tpm, blob, keep_handle=keeps) != 0
 
 
 def session_context(world: World, chance: Random) -> object:

@@ -101,8 +101,8 @@ class World:
     def public(self, name: str) -> PubKey:
         return (self.stock.srk if name == "srk" else self.stock.keys[name]).public
 
-    def tidy(self) -> tuple[int, int]:
-        """End all sessions and flush keys without a name; return how many there were of each."""
+    def tidy(self) -> tuple[int, int, list[str]]:
+        """End all sessions, flush keys without a name; return how many there were of each, and the names."""
         tpm = self.tpm
         sessions = capability.handles(tpm, Resource.AUTH)
         for handle in sessions:
@@ -112,7 +112,7 @@ class World:
         nameless = set(loaded) - set(self.handles.values())
         for handle in sorted(nameless):
             tpm.raw(Ord.FLUSH_SPECIFIC, u32(handle) + u32(Resource.KEY))
-        return len(sessions), len(nameless)
+        return len(sessions), len(nameless), sorted(self.handles)
 
 
 Step = Callable[[World, Random], object]
