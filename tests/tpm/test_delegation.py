@@ -440,6 +440,7 @@ class TestDsap:
             (Entity.DEL_OWNER_BLOB, b"\0\x2a", Code.WRONG_ENTITYTYPE),
             (Entity.DEL_KEY_BLOB, blob, Code.WRONG_ENTITYTYPE),
             (Entity.DEL_ROW, u32(0), Code.BADINDEX),
+            (Entity.DEL_ROW, bytes(3), Code.BAD_PARAM_SIZE),
             (Entity.OWNER, blob, Code.BAD_PARAMETER),
         ):
             with refused(code):
@@ -490,6 +491,7 @@ def test_verify_delegation_says_what_is_wrong(both_owned: Owned) -> None:
         (blob[:-1] + bytes([blob[-1] ^ 1]), Code.AUTHFAIL),
         (b"\0\x1b" + blob[2:], Code.BAD_PARAMETER),
         (blob[:-1], Code.BAD_PARAM_SIZE),
+        (b"", Code.BAD_PARAM_SIZE),
     ):
         with refused(code):
             delegation.verify_delegation(tpm, data)
@@ -587,7 +589,7 @@ def test_no_delegation_of_any_content_opens_a_session(
 ) -> None:
     subject = Ours(prepared_ours[0])
     body = bytes([0, entity]) + u32(SRK) + DIGEST + u32(len(data)) + data
-    wanted = {Code.WRONG_ENTITYTYPE, Code.BADINDEX, Code.INVALID_PCR_INFO}
+    wanted = {Code.WRONG_ENTITYTYPE, Code.BADINDEX, Code.BAD_PARAM_SIZE}
     assert subject.tpm.code(Ord.DSAP, body) in wanted
     body = u32(len(data)) + data
     wanted = {Code.BAD_PARAMETER, Code.INVALID_STRUCTURE, Code.BAD_PARAM_SIZE, Code.SIZE, Code.BADINDEX}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bootproof.tpm.machine import Tpm
 
 _INDEX_SIZE: Final = 4
+_TAG_SIZE: Final = 2
 
 
 @structure
@@ -149,7 +150,9 @@ def _counted(call: Call, public: DelegatePublic) -> DelegatePublic:
 
 
 def _decode_blob(data: bytes) -> OwnerBlob | KeyBlob:
-    kind = _BLOBS.get(int.from_bytes(data[:2]))
+    if len(data) < _TAG_SIZE:
+        raise TpmError(Rc.BAD_PARAM_SIZE)
+    kind = _BLOBS.get(int.from_bytes(data[:_TAG_SIZE]))
     if kind is None:
         raise TpmError(Rc.BAD_PARAMETER)
     return kind.decode(data)

@@ -48,8 +48,9 @@ class OwnerPointerIn(Structure):
 
 def dsap(tpm: Tpm, args: DsapIn) -> OsapOut:
     """RESOURCES; INAPPROPRIATE_ENC; BAD_PARAMETER for what is no delegation, WRONG_ENTITYTYPE for a wrong
-    one; BADINDEX, DISABLED_CMD, FAMILYCOUNT for its row or family; AUTHFAIL for a blob that this TPM
-    has not made; INVALID_KEYHANDLE, KEYNOTFOUND for a blob of another key; BAD_DELEGATE.
+    one; BADINDEX, BAD_PARAM_SIZE, DISABLED_CMD, FAMILYCOUNT for its row or family; AUTHFAIL for
+    a blob that this TPM has not made; INVALID_KEYHANDLE, KEYNOTFOUND for a blob of another key;
+    BAD_DELEGATE.
     """
     tpm.sessions.need_room()
     adip, kind = split_entity(tpm, args.entity)
@@ -70,7 +71,7 @@ def _open_owner_blob(tpm: Tpm, args: DsapIn) -> tuple[Entity, DelegatePublic, by
 
 def _open_row(tpm: Tpm, args: DsapIn) -> tuple[Entity, DelegatePublic, bytes]:
     if len(args.value) != _INDEX_SIZE:
-        raise TpmError(Rc.WRONG_ENTITYTYPE)
+        raise TpmError(Rc.BAD_PARAM_SIZE)
     row = tpm.permanent.delegations.row(int.from_bytes(args.value))
     delegations.check_family(tpm, row.public)
     return entities.of_owner(tpm), row.public, row.auth
