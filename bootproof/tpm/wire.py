@@ -250,7 +250,7 @@ def structure(cls: type[S]) -> type[S]:
     if made.CODECS and all(codec.fixed for _, codec in made.CODECS):
         layouts = [codec.fixed for _, codec in made.CODECS]
         made.PACKER = struct.Struct(">" + "".join(layouts))
-        made.encode = _fixed_encoder(made, made.PACKER)  # type: ignore[assignment,method-assign]
+        made.encode = _fixed_encoder(made, made.PACKER)  # type: ignore[method-assign, assignment]
         starts = [struct.calcsize(">" + "".join(layouts[:index])) for index in range(len(layouts))]
         made.BOOLS = tuple(at for at, layout in zip(starts, layouts, strict=True) if layout == "?")
     return made
