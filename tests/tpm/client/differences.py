@@ -104,7 +104,7 @@ TABLE = (
     Difference(
         _MALFORMED | _CONTENTS | {Code.BADTAG},
         _MALFORMED | _CONTENTS,
-        "of several faults of a malformed command one is named: tag, lengths, contents are looked at in turn",
+        "of several faults in a command one is named: tag, lengths and contents are looked at in turn",
         spoiled=True,
     ),
     Difference(
