@@ -16,7 +16,7 @@ from random import Random
 from hypothesis import strategies as st
 
 from bootproof.tpm.commands.table import COMMANDS
-from bootproof.tpm.container import Kind
+from bootproof.tpm.persistence.container import Kind
 from bootproof.tpm.wire import Codec, Structure
 from fuzz.target import Action, Authorised, Control, Locality, Power, Raw
 from tests.tpm.client.catalogue import requests

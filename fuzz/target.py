@@ -11,9 +11,9 @@ from functools import cache
 from typing import Final
 
 from bootproof.tpm.commands.table import COMMANDS
-from bootproof.tpm.container import Kind
-from bootproof.tpm.control import ControlChannel, ProtocolError
-from bootproof.tpm.stream import CommandStream
+from bootproof.tpm.persistence.container import Kind
+from bootproof.tpm.service.control import ControlChannel, ProtocolError
+from bootproof.tpm.service.stream import CommandStream
 from tests.tpm.client.constants import HANDLES, OPERATOR, OWNER, SRK, Entity, Tag
 from tests.tpm.client.keys import load_key2
 from tests.tpm.client.prepared import MIGRATION, OWNER_SECRET, USAGE, Made, prepare

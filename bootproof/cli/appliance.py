@@ -61,7 +61,7 @@ def _report_verb() -> None:
 
 
 def _vtpm(words: list[str]) -> int:
-    from bootproof.tpm.program import main as emulator
+    from bootproof.tpm.service.program import main as emulator
 
     return emulator(words)
 

@@ -3,7 +3,7 @@
 
 import sys
 
-from bootproof.tpm.program import main
+from bootproof.tpm.service.program import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

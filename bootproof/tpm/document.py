@@ -10,7 +10,7 @@ from typing import Final
 from bootproof.tpm.command import Command, In
 from bootproof.tpm.commands.absent import ABSENT
 from bootproof.tpm.commands.table import COMMANDS
-from bootproof.tpm.control import documentation
+from bootproof.tpm.service.control import documentation
 
 _STATES: Final = {
     In.DISABLED: "disabled",

@@ -20,9 +20,9 @@ from bootproof.tpm.keys import KeySlots
 from bootproof.tpm.limits import BUFFER_SIZE
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.pcrs import ZEROS, PcrBank
+from bootproof.tpm.persistence.store import Kind, StateError
 from bootproof.tpm.sessions import SessionTable
 from bootproof.tpm.state import Permanent, StClearFlags, Volatile
-from bootproof.tpm.store import Kind, StateError
 from bootproof.tpm.structures.audit import unpack_ordinals
 from bootproof.tpm.structures.context import Contexts
 from bootproof.tpm.structures.counters import NO_COUNTER

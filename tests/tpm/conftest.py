@@ -17,7 +17,7 @@ import pytest
 
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm
-from bootproof.tpm.store import Kind
+from bootproof.tpm.persistence.store import Kind
 
 ROOT = Path(__file__).parents[2]
 STARTUP_CLEAR = bytes.fromhex("00c10000000c000000990001")

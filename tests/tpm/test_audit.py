@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from bootproof.tpm.machine import Tpm as Emulator
-from bootproof.tpm.store import Kind
+from bootproof.tpm.persistence.store import Kind
 from tests.tpm.client import audit, identity, integrity, keys, owner, ticks, transport
 from tests.tpm.client.admin import Startup, save_state
 from tests.tpm.client.audit import AuditDigest

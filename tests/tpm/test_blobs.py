@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm as Emulator
-from bootproof.tpm.store import Kind
+from bootproof.tpm.persistence.store import Kind
 from tests.tpm.client import context, delegation, integrity, keys, migration, signing, storage, transport
 from tests.tpm.client.constants import SRK, WELL_KNOWN, Code, Entity, KeyFlags, KeyUsage, Ord, Resource
 from tests.tpm.client.delegation import KEY_RIGHTS, OWNER_RIGHTS, DelegatePublic

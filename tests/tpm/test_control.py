@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootproof.tpm.codes import Rc
-from bootproof.tpm.container import pack
-from bootproof.tpm.control import ControlChannel, ProtocolError
+from bootproof.tpm.persistence.container import pack
+from bootproof.tpm.persistence.store import Kind
+from bootproof.tpm.service.control import ControlChannel, ProtocolError
 from bootproof.tpm.state import Permanent
-from bootproof.tpm.store import Kind
 from tests.tpm.conftest import STARTUP_CLEAR, Bench
 
 NEEDED_BY_QEMU = 0x340F | 0x300  # for TPM 1.2, and to migrate

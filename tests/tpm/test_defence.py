@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bootproof.tpm import defence
 from bootproof.tpm.defence import FORGET_AFTER, FREE_GUESSES, LONGEST_LOCK
-from bootproof.tpm.store import Kind
+from bootproof.tpm.persistence.store import Kind
 from bootproof.tpm.structures.defence import Guesses
 from tests.tpm.client import admin, capability, integrity, owner, signing
 from tests.tpm.client.capability import Cap

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bootproof.tpm.codes import TpmError
 from bootproof.tpm.ordinals import Ord as EmulatorsOrd
-from bootproof.tpm.store import Kind
+from bootproof.tpm.persistence.store import Kind
 from bootproof.tpm.structures.delegation import (
     KEY_BITS,
     OWNER_BITS,

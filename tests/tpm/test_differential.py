@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from bootproof.tpm.store import Kind
+from bootproof.tpm.persistence.store import Kind
 from tests.tpm.client import admin, owner, steps_keys, steps_owner
 from tests.tpm.client.catalogue import requests
 from tests.tpm.client.constants import Code, Tag

@@ -25,11 +25,11 @@ from typing import Any
 import pytest
 
 from bootproof.tpm.commands.table import COMMANDS
-from bootproof.tpm.container import pack
-from bootproof.tpm.control import ControlChannel
 from bootproof.tpm.machine import Tpm
+from bootproof.tpm.persistence.container import pack
+from bootproof.tpm.persistence.store import Kind, StateDirectory
+from bootproof.tpm.service.control import ControlChannel
 from bootproof.tpm.state import Permanent, PermanentFlags
-from bootproof.tpm.store import Kind, StateDirectory
 from tests.tpm.client.nv import Nv, NvPublic
 from tests.tpm.conftest import PATIENCE, ROOT, STARTUP_CLEAR, exchange, request
 from tests.tpm.test_control import FakeTransport
@@ -53,7 +53,7 @@ def extend(number: int) -> bytes:
 
 _LAUNCHER = """
 import json, os, resource, sys
-from bootproof.tpm.program import main
+from bootproof.tpm.service.program import main
 for line in sys.stdin:
     arguments, limit = json.loads(line)
     child = os.fork()

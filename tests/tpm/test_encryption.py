@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootproof.tpm.blobs import Keys
-from bootproof.tpm.container import Kind, StateError, pack, unpack, unwrap, wrap
-from bootproof.tpm.control import ControlChannel
-from bootproof.tpm.encryption import Kdf, KeySource, StateKey, StateKeyError, read_key
+from bootproof.tpm.persistence.container import Kind, StateError, pack, unpack, unwrap, wrap
+from bootproof.tpm.persistence.encryption import Kdf, KeySource, StateKey, StateKeyError, read_key
+from bootproof.tpm.persistence.store import StateDirectory
+from bootproof.tpm.service.blobs import Keys
+from bootproof.tpm.service.control import ControlChannel
 from bootproof.tpm.state import Permanent, PermanentFlags
-from bootproof.tpm.store import StateDirectory
 from tests.tpm.conftest import CONTROL, DATA, READY, STATE, Bench, Start, exchange, request
 from tests.tpm.test_control import FakeTransport
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootproof.tpm.encryption import Kdf, KeySource
-from bootproof.tpm.options import INTERFACES, UsageError, parse
-from bootproof.tpm.program import main
+from bootproof.tpm.persistence.encryption import Kdf, KeySource
+from bootproof.tpm.service.options import INTERFACES, UsageError, parse
+from bootproof.tpm.service.program import main
 
 STATE = ["--tpmstate", "dir=/s"]
 CONTROL = ["--ctrl", "type=unixio,path=/c"]

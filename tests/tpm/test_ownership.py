@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bootproof.tpm.codes import Rc
+from bootproof.tpm.persistence.store import Kind
 from bootproof.tpm.state import Permanent
-from bootproof.tpm.store import Kind
 from tests.tpm.client import admin, capability, integrity, nv, owner
 from tests.tpm.client.capability import Cap
 from tests.tpm.client.constants import (

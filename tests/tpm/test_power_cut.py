@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bootproof.tpm.container import pack
-from bootproof.tpm.store import Kind, StateDirectory
+from bootproof.tpm.persistence.container import pack
+from bootproof.tpm.persistence.store import Kind, StateDirectory
 
 FILE = "tpm12.permanent"
 

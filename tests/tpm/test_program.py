@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from bootproof.tpm import control
-from bootproof.tpm.blobs import Keys, make_blob
-from bootproof.tpm.privileges import UserError, become
-from bootproof.tpm.server import Server
-from bootproof.tpm.sockets import prepare
-from bootproof.tpm.store import Kind
+from bootproof.tpm.persistence.store import Kind
+from bootproof.tpm.service import control
+from bootproof.tpm.service.blobs import Keys, make_blob
+from bootproof.tpm.service.privileges import UserError, become
+from bootproof.tpm.service.server import Server
+from bootproof.tpm.service.sockets import prepare
 from tests.tpm.conftest import (
     CONTROL,
     DATA,
@@ -131,7 +131,7 @@ def test_memory_is_locked_only_without_a_limit() -> None:
     """In a process of its own, which may not raise the limit."""
     code = (
         "import os, resource\n"
-        "from bootproof.tpm.privileges import lock_memory\n"
+        "from bootproof.tpm.service.privileges import lock_memory\n"
         "if not os.geteuid(): os.setresuid(65534, 65534, 65534)\n"
         "resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))\n"
         "print(lock_memory(), bytes(1 << 22)[0])"

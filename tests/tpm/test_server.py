@@ -18,7 +18,7 @@ import pytest
 
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm
-from bootproof.tpm.server import Connection, Server
+from bootproof.tpm.service.server import Connection, Server
 from tests.tpm.conftest import (
     CONTROL,
     DATA,
@@ -379,7 +379,7 @@ def test_in_the_background(tmp_path: Path) -> None:
 
 def test_it_starts_without_the_rest_of_the_project() -> None:
     """Neither our own modules (but measure) nor the heavy libraries may come in, or start-up gets slow."""
-    code = "import sys, bootproof.tpm.program; print(*sys.modules)"
+    code = "import sys, bootproof.tpm.service.program; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     loaded = set(done.stdout.split())
     ours = {name for name in loaded if name.startswith("bootproof.")}

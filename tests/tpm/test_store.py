@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootproof.tpm.container import pack, unpack
+from bootproof.tpm.persistence.container import pack, unpack
+from bootproof.tpm.persistence.store import LONGEST_STATE, Kind, StateDirectory, StateError, stored_states
 from bootproof.tpm.state import LAYOUT_VERSION, Permanent, PermanentFlags
-from bootproof.tpm.store import LONGEST_STATE, Kind, StateDirectory, StateError, stored_states
 from tests.tpm.conftest import ROOT
 
 OLD, NEW = b"the old state", b"the new state, which is longer"
@@ -167,7 +167,7 @@ def test_the_content_is_on_disk_before_its_name_and_the_name_before_the_answer(
 _WRITER = """
 import sys
 from pathlib import Path
-from bootproof.tpm.store import Kind, StateDirectory
+from bootproof.tpm.persistence.store import Kind, StateDirectory
 directory = StateDirectory(Path(sys.argv[1]))
 number = 0
 while True:

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm
-from bootproof.tpm.server import DataConnection, Server
-from bootproof.tpm.stream import CommandStream
+from bootproof.tpm.service.server import DataConnection, Server
+from bootproof.tpm.service.stream import CommandStream
 from tests.tpm.conftest import PATIENCE, MemoryStore, request
 
 PCR_READ = request(0x15, "00000000")

@@ -22,8 +22,8 @@ import pytest
 
 from bootproof.launch.machine import Machine
 from bootproof.launch.session import Places, running_machine
-from bootproof.tpm import device
-from bootproof.tpm.device import Device, DeviceError, new_proxy_device, open_device
+from bootproof.tpm.service import device
+from bootproof.tpm.service.device import Device, DeviceError, new_proxy_device, open_device
 from tests.live.test_init import Console, build
 from tests.tpm.conftest import PATIENCE, ROOT, STATE, exchange, request
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from bootproof.tpm.store import Kind
+from bootproof.tpm.persistence.store import Kind
 from tests.tpm.client.prepared import Made, Owned, prepare
 from tests.tpm.client.subjects import Ours, Subject, Swtpm
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from bootproof import process
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm as Emulator
-from bootproof.tpm.store import Kind
+from bootproof.tpm.persistence.store import Kind
 from tests.tpm.client import admin
 from tests.tpm.client.tpm import Tpm
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from bootproof.tpm.codes import TpmError
-from bootproof.tpm.container import DamagedError, Kind, StateError, UnreadableError, pack, unpack
-from bootproof.tpm.encryption import StateKey
+from bootproof.tpm.persistence.container import DamagedError, Kind, StateError, UnreadableError, pack, unpack
+from bootproof.tpm.persistence.encryption import StateKey
 from bootproof.tpm.state import Permanent
 
 __all__ = ["Kind", "StateDirectory", "StateError", "stored_states"]

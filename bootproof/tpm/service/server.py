@@ -18,13 +18,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
-from bootproof.tpm.blobs import Keys
-from bootproof.tpm.control import ControlChannel, ProtocolError
-from bootproof.tpm.device import Device
 from bootproof.tpm.machine import Tpm
-from bootproof.tpm.monitor import Monitor
-from bootproof.tpm.sockets import Listener, is_socket, prepare, wait_a_moment
-from bootproof.tpm.stream import CommandStream
+from bootproof.tpm.service.blobs import Keys
+from bootproof.tpm.service.control import ControlChannel, ProtocolError
+from bootproof.tpm.service.device import Device
+from bootproof.tpm.service.monitor import Monitor
+from bootproof.tpm.service.sockets import Listener, is_socket, prepare, wait_a_moment
+from bootproof.tpm.service.stream import CommandStream
 
 _LOG: Final = logging.getLogger("vtpm")
 _CHUNK: Final = 8192  # more than a command; a larger buffer costs time at every command

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bootproof.tpm.encryption import KEY_SIZES, Kdf, KeySource
-from bootproof.tpm.keywords import Syntax, Values
-from bootproof.tpm.sockets import Endpoint
+from bootproof.tpm.persistence.encryption import KEY_SIZES, Kdf, KeySource
+from bootproof.tpm.service.keywords import Syntax, Values
+from bootproof.tpm.service.sockets import Endpoint
 
 HELP: Final = """\
 usage: socket --tpmstate dir=DIR [--ctrl ...] [--server ...] [options]

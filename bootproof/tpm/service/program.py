@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Final
 
 from bootproof.tpm import limits
-from bootproof.tpm.blobs import Keys
 from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, Rc
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.commands.vendor import SET_LOCALITY
-from bootproof.tpm.device import Device, DeviceError, new_proxy_device, open_device
-from bootproof.tpm.encryption import KeySource, StateKey, StateKeyError, read_key
 from bootproof.tpm.machine import Tpm
-from bootproof.tpm.options import HELP, INTERFACES, Config, LogTarget, UsageError, parse
 from bootproof.tpm.ordinals import Ord
-from bootproof.tpm.privileges import UserError, become, forbid_dumps, lock_memory
-from bootproof.tpm.server import Server
-from bootproof.tpm.signals import ending_signals
-from bootproof.tpm.sockets import Endpoint, Listener, SocketError, connected
-from bootproof.tpm.store import StateDirectory, StateError, stored_states
+from bootproof.tpm.persistence.encryption import KeySource, StateKey, StateKeyError, read_key
+from bootproof.tpm.persistence.store import StateDirectory, StateError, stored_states
+from bootproof.tpm.service.blobs import Keys
+from bootproof.tpm.service.device import Device, DeviceError, new_proxy_device, open_device
+from bootproof.tpm.service.options import HELP, INTERFACES, Config, LogTarget, UsageError, parse
+from bootproof.tpm.service.privileges import UserError, become, forbid_dumps, lock_memory
+from bootproof.tpm.service.server import Server
+from bootproof.tpm.service.signals import ending_signals
+from bootproof.tpm.service.sockets import Endpoint, Listener, SocketError, connected
 
 _USAGE: Final = 2
 _HOST: Final = 10

@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from bootproof.tpm import limits
-from bootproof.tpm.blobs import Keys, make_blob, take_blob
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.commands.presence import reset_established
-from bootproof.tpm.container import (
+from bootproof.tpm.machine import Tpm
+from bootproof.tpm.persistence.container import (
     Kind,
     MissingKeyError,
     StateError,
     UnreadableError,
     WrongKeyError,
 )
-from bootproof.tpm.machine import Tpm
+from bootproof.tpm.service.blobs import Keys, make_blob, take_blob
 from bootproof.tpm.state import Volatile
 
 _LOG: Final = logging.getLogger("vtpm")

@@ -20,7 +20,7 @@ import struct
 from enum import IntEnum
 from typing import Final
 
-from bootproof.tpm.encryption import StateKey, StateKeyError
+from bootproof.tpm.persistence.encryption import StateKey, StateKeyError
 from bootproof.tpm.state import LAYOUT_VERSION
 
 _MAGIC: Final = b"BTPFTPM\0"

@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bootproof.tpm.container import Kind, pack, unpack, unwrap, wrap
-from bootproof.tpm.encryption import StateKey
 from bootproof.tpm.machine import Tpm
+from bootproof.tpm.persistence.container import Kind, pack, unpack, unwrap, wrap
+from bootproof.tpm.persistence.encryption import StateKey
 from bootproof.tpm.state import Permanent, SavedState, Volatile
 from bootproof.tpm.wire import Structure
 
