@@ -96,6 +96,12 @@ TABLE = (
         frozenset({Ord.NV_DEFINE_SPACE}),
     ),
     Difference(
+        frozenset({Code.SUCCESS, Code.AUTH_CONFLICT, Code.PER_NOWRITE, Code.BAD_PARAM_SIZE}),
+        frozenset({Code.FAIL}),
+        "an area that is defined anew and does not fit is refused; swtpm fails until the next power-on",
+        frozenset({Ord.NV_DEFINE_SPACE}),
+    ),
+    Difference(
         frozenset({Code.AUTH_CONFLICT}),
         frozenset({Code.SUCCESS, Code.NOSPACE}),
         "the register DIR is for everyone to read, and an owner's authorisation conflicts as for any index",
@@ -119,17 +125,18 @@ TABLE = (
         "Part 3 has one code for a handle that is no key's; swtpm has others for reserved handles",
         spoiled=True,
     ),
+    Difference(
+        frozenset({Code.BAD_KEY_PROPERTY}),
+        frozenset({Code.AUTHFAIL}),
+        "flags that no key can have are named as such before the digest shows that they are forged",
+        frozenset({Ord.LOAD_KEY, Ord.LOAD_KEY2}),
+        spoiled=True,
+    ),
     _row(
         Ord.NV_WRITE_VALUE,
         Code.NOSPACE,
         Code.NOT_FULLWRITE,
-        "offset and length are added without wrapping round at 2**32",
-    ),
-    _row(
-        Ord.NV_WRITE_VALUE_AUTH,
-        Code.NOSPACE,
-        Code.NOT_FULLWRITE,
-        "offset and length are added without wrapping round at 2**32",
+        "writing past the end of DIR is told before writing less than all of it, as with any index",
     ),
     _row(
         Ord.CHANGE_AUTH,
