@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-matrix bench tpm12 lock clean setup-build setup-bench setup-test
+.PHONY: help demo test test-unit test-matrix bench bench-vtpm fuzz-vtpm tpm12 lock clean setup-build setup-bench setup-test
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
@@ -27,6 +27,12 @@ test-matrix: setup-test  ## every suite, recipe, medium and TPM, built and boote
 
 bench: setup-bench  ## measure builds and boots, write docs/benchmarks.md
 	$(PYTHON) -m bootproof.bench
+
+bench-vtpm: setup-test  ## measure the TPM emulator beside swtpm, write docs/benchmarks-vtpm.md
+	$(PYTHON) -m bootproof.bench.vtpm
+
+fuzz-vtpm: setup-test  ## fuzz the TPM emulator for SECONDS=60
+	$(PYTHON) -m fuzz --seconds $(or $(SECONDS),60)
 
 tpm12: setup-test  ## renew the tables of docs/tpm12.md and docs/vtpm.md
 	$(PYTEST) tests/tpm -p tests.tpm.recorder

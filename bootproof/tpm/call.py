@@ -105,6 +105,13 @@ class Call:
             raise self._failure(slot)
         current.key = key
 
+    def accept(self, entity: Entity, slot: int = 0) -> None:
+        """Answer as to the entity without checking that it asks: for what anybody may do at present.
+
+        INVALID_AUTHHANDLE; AUTHFAIL for a session that is tied to something else.
+        """
+        self.slots[slot].key = self._session_key(self.session(slot), entity, slot)
+
     def _session_key(self, session: Session, entity: Entity, slot: int) -> bytes:
         """Return the HMAC key for that entity in that session; what a delegate may not do is refused."""
         if session.protocol == Protocol.OIAP:

@@ -40,15 +40,19 @@ def check_delegable(tpm: Tpm, key: Key) -> None:
 # keys from elsewhere ------------------------------------------------------------------------------
 
 
-def public_key(pubkey: Pubkey) -> PublicKey:
-    """Return a key from elsewhere for use; BAD_KEY_PROPERTY unless it can be an RSA key."""
+def public_key(pubkey: Pubkey, unusable: Rc = Rc.BAD_KEY_PROPERTY) -> PublicKey:
+    """Return a key from elsewhere for use; BAD_KEY_PROPERTY unless its parameters are an RSA key's,
+    `unusable` for a modulus that cannot be one.
+    """
     from bootproof.tpm.crypto.rsa import PublicKey
 
     rsa = rsa_parameters(pubkey.parameters)
     exponent, modulus = rsa.public_exponent, int.from_bytes(pubkey.key)
-    sized = _SMALLEST <= rsa.bits <= _LARGEST and rsa.bits == modulus.bit_length() == len(pubkey.key) * 8
-    if not sized or not modulus % 2 or not exponent % 2 or not 2 < exponent <= _LARGEST_EXPONENT:
+    sized = _SMALLEST <= rsa.bits <= _LARGEST and rsa.bits == len(pubkey.key) * 8
+    if not sized or not exponent % 2 or not 2 < exponent <= _LARGEST_EXPONENT:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
+    if modulus.bit_length() != rsa.bits or not modulus % 2:
+        raise TpmError(unusable)
     return PublicKey(pubkey.key, exponent)
 
 
@@ -56,7 +60,7 @@ def encrypt(pubkey: Pubkey, data: bytes) -> bytes:
     """Encrypt for a key from elsewhere, as its parameters say; BAD_KEY_PROPERTY, INAPPROPRIATE_ENC,
     ENCRYPT_ERROR.
     """
-    key = public_key(pubkey)
+    key = public_key(pubkey, Rc.ENCRYPT_ERROR)
     if pubkey.parameters.encryption == EncScheme.OAEP_SHA1_MGF1:
         return key.encrypt_oaep(data)
     if pubkey.parameters.encryption == EncScheme.PKCS1:

@@ -188,10 +188,12 @@ class TestCreateMigrationBlob:
     def test_destinations_that_cannot_be_used(self, ours_owned: Owned) -> None:
         good = ours_owned.made.storage.public
         even = good.modulus[:-1] + b"\0"
-        for modulus in (even, b"", good.modulus[1:], b"\0" + good.modulus, bytes(255) + b"\1"):
+        cases = [(even, Code.ENCRYPT_ERROR), (bytes(255) + b"\1", Code.ENCRYPT_ERROR)]
+        wrong_sizes = (b"", good.modulus[1:], b"\0" + good.modulus)
+        for modulus, code in [*cases, *((modulus, Code.BAD_KEY_PROPERTY) for modulus in wrong_sizes)]:
             public = PubKey(good.parms, modulus)
             ticket = authorize_migration_key(ours_owned.tpm, OWNER_SECRET, MIGRATE, public)
-            with refused(Code.BAD_KEY_PROPERTY):
+            with refused(code):
                 sent(ours_owned, ticket)
 
 

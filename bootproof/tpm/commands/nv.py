@@ -171,7 +171,7 @@ def _check_writer(call: Call, area: NvArea | None) -> None:
     if call.count:
         if area is not None and not owners:
             raise TpmError(Rc.AUTH_CONFLICT)
-        _authorize_owner(call)
+        _authorize_access(call)
         return
     if locked and owners:
         raise TpmError(Rc.AUTH_CONFLICT)
@@ -250,7 +250,7 @@ def read_value(call: Call, args: ReadIn) -> ReadOut:
     if call.count:
         if not owners:
             raise TpmError(Rc.AUTH_CONFLICT)
-        _authorize_owner(call)
+        _authorize_access(call)
     elif public.has(NvFlag.AUTH_READ) or (locked and owners):
         raise TpmError(Rc.AUTH_CONFLICT)
     if locked:
@@ -310,6 +310,15 @@ def _authorize_owner(call: Call, protocol: Protocol | None = None) -> None:
     if call.tpm.permanent.owner is None:
         raise TpmError(Rc.AUTHFAIL)
     call.owner(protocol=protocol)
+
+
+def _authorize_access(call: Call) -> None:
+    """As `_authorize_owner`; before nvLocked is set, what the owner may allow is allowed (20.2, 20.4)."""
+    tpm = call.tpm
+    if tpm.permanent.flags.nv_locked or tpm.permanent.owner is None:
+        _authorize_owner(call)
+    else:
+        call.accept(entities.of_owner(tpm))
 
 
 def _authorized_area(call: Call, index: int, flag: NvFlag) -> NvArea:

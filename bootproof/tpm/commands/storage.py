@@ -97,7 +97,7 @@ def sealx(call: Call, args: SealIn) -> SealOut:
         raise TpmError(Rc.BADINDEX)
     session = call.session()
     # TPM_ET_KEY makes XOR, whose number is 0, different from no encryption
-    transport = numbers.Entity.KEYHANDLE if session.adip == Adip.XOR else session.adip << 8
+    transport = numbers.Entity.KEY if session.adip == Adip.XOR else session.adip << 8
     data = _crypt(session, session.adip, call.slots[0].given.nonce_odd, args.data)
     return _seal(call, key, args, _HEAD12 + transport.to_bytes(2), data)
 
