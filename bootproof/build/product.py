@@ -23,6 +23,7 @@ from bootproof.errors import BootproofError
 APPLIANCE_PARTS = (
     "__init__.py", "errors.py", "console.py", "process.py", "measure", "tpm", "attest", "appliance",
     "cli/__init__.py", "cli/appliance.py", "cli/log.py", "cli/logs.py", "cli/pcr.py", "cli/tables.py",
+    "cli/vtpm.py",
 )  # fmt: skip
 _CODE_HOME = "usr/local/lib/bootproof/bootproof"
 _ALLOWED = ("usr/local/", "opt/", "etc/", "var/", "home/", "root/", "srv/")

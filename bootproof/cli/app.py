@@ -11,6 +11,7 @@ from types import FrameType
 
 import typer
 
+from bootproof.cli import vtpm
 from bootproof.errors import BootproofError, ExitCode
 
 _INTERRUPTED = 130
@@ -26,6 +27,7 @@ _VERBS = {
     "doctor": ("doctor", "doctor"),
     "log": ("log", "log"),
     "pcr": ("pcr", "pcr"),
+    "vtpm": ("vtpm", "listed"),
 }
 
 
@@ -37,7 +39,10 @@ def application(words: Sequence[str]) -> typer.Typer:
     app.callback()(_bootproof)
     for verb in words[:1] if words and words[0] in _VERBS else _VERBS:
         module, function = _VERBS[verb]
-        app.command(verb)(getattr(import_module(f"bootproof.cli.{module}"), function))
+        settings = vtpm.PASSED_ON if verb == "vtpm" else None
+        app.command(verb, context_settings=settings)(
+            getattr(import_module(f"bootproof.cli.{module}"), function)
+        )
     return app
 
 
@@ -49,9 +54,12 @@ def main() -> int:
     """Run the command line and return the exit status."""
     from bootproof.recipe.faults import RecipeError
 
+    words = sys.argv[1:]
+    if words[:1] == ["vtpm"]:
+        return vtpm.vtpm(words[1:])
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        application(sys.argv[1:])(prog_name="builder.py", standalone_mode=True)
+        application(words)(prog_name="builder.py", standalone_mode=True)
     except RecipeError as error:
         return _say(str(error), ExitCode.USAGE)
     except BootproofError as error:

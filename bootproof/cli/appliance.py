@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bootproof.cli import vtpm
 from bootproof.errors import BootproofError, ExitCode
 
 if TYPE_CHECKING:
@@ -46,24 +47,13 @@ def application() -> typer.Typer:
     )
     app.command()(log)
     app.command()(pcr)
-    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-    for name, function in (("vtpm", _vtpm_verb), ("report", _report_verb)):
-        app.command(name, context_settings=passed_on)(function)
+    for name, function in (("vtpm", vtpm.listed), ("report", _report_verb)):
+        app.command(name, context_settings=vtpm.PASSED_ON)(function)
     return app
-
-
-def _vtpm_verb() -> None:
-    """A TPM emulator for QEMU and others; takes swtpm's options (vtpm --help)."""
 
 
 def _report_verb() -> None:
     """Answer a smoke test: PORT, or --find to look for it."""
-
-
-def _vtpm(words: list[str]) -> int:
-    from bootproof.tpm.service.program import main as emulator
-
-    return emulator(words)
 
 
 def _report(words: list[str]) -> int:
@@ -81,4 +71,4 @@ def _report(words: list[str]) -> int:
     return int(ExitCode.PASS)
 
 
-_QUICK: dict[str, Callable[[list[str]], int]] = {"vtpm": _vtpm, "report": _report}
+_QUICK: dict[str, Callable[[list[str]], int]] = {"vtpm": vtpm.vtpm, "report": _report}

@@ -20,3 +20,10 @@ def test_without_python_packages_it_names_what_sets_the_machine_up(tmp_path: Pat
     said = "builder.py: the Python package typer is missing (run setup/install)\n"
     assert (done.returncode, done.stdout, done.stderr) == (10, "", said)
     assert (PROJECT / "setup" / "install").is_file()
+
+
+def test_vtpm_passes_its_options_on() -> None:
+    argv = [sys.executable, str(PROJECT / "builder.py"), "vtpm", "socket", "--port"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "bootproof-vtpm: --port: needs a value" in done.stderr
