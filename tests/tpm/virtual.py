@@ -147,7 +147,7 @@ def virtual(start: Start, *options: str, state: Path | None = None, seconds: int
     try:
         yield Virtual(machine, emulator, watch, serial, monitor_here)
     finally:
-        machine.kill()
+        machine.terminate()  # `timeout` hands this on to QEMU, as it could not SIGKILL
         machine.wait(PATIENCE)
         for ours in (watch, serial, monitor_here):
             ours.close()
