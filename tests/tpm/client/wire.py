@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 
@@ -101,15 +102,17 @@ class Reader:
             raise ShortResponseError(f"{len(self.data) - self.at} bytes too many: {self.data.hex()}")
 
 
-class Struct:
+class Struct(ABC):
     """A structure that encodes itself and is read from a Reader; subclasses are frozen dataclasses."""
 
+    @abstractmethod
     def encode(self) -> bytes:
-        raise NotImplementedError
+        """Return its bytes."""
 
     @classmethod
+    @abstractmethod
     def read(cls, source: Reader) -> Self:
-        raise NotImplementedError
+        """Take one from the reader."""
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
