@@ -12,6 +12,7 @@ import pytest
 from bootproof.attest import trousers
 from bootproof.attest.trousers import TrousersError
 from tests.attest import tss
+from tests.ports import free_port
 
 DIGESTS = [hashlib.sha1(word).digest() for word in (b"one", b"two")]
 
@@ -55,7 +56,7 @@ def test_a_pcr_the_tpm_does_not_have() -> None:
 
 
 def test_no_tcsd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TSS_TCSD_PORT", str(tss.free_ports(1)[0]))
+    monkeypatch.setenv("TSS_TCSD_PORT", str(free_port()))
     with pytest.raises(
         TrousersError,
         match=r"connecting to tcsd on this machine: Communication failure .*systemctl start tcsd",

@@ -14,17 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bootproof import process
+from tests.ports import free_port, free_ports
 
 _PATIENCE = 20.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports nobody listens on, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @contextmanager
@@ -51,7 +43,7 @@ def command(port: int, request: bytes) -> bytes:
 @contextmanager
 def tcsd(place: Path, tpm_port: int) -> Iterator[int]:
     """Run tcsd on the TPM at `tpm_port`; yield the port it listens on."""
-    (port,) = free_ports(1)
+    port = free_port()
     configuration = place / "tcsd.conf"
     configuration.write_text(f"port = {port}\nnum_threads = 4\nsystem_ps_file = {place}/system.data\n")
     # tcsd insists on root:tss and 0640, and becomes tss itself; for that an ordinary user needs a namespace

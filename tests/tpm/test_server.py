@@ -19,6 +19,7 @@ import pytest
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm
 from bootproof.tpm.service.server import Connection, Server
+from tests.ports import free_port
 from tests.tpm.conftest import (
     CONTROL,
     DATA,
@@ -45,13 +46,6 @@ def monitor(peer: socket.socket, word: str) -> dict[str, object]:
     with peer.makefile("rb") as lines:
         answer: dict[str, object] = json.loads(lines.readline())
     return answer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def test_state_outlives_clients_and_a_second_client_waits(start: Start) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.tpm.conftest import PATIENCE, ROOT
-from tests.tpm.test_server import free_port
 
 pytestmark = pytest.mark.skipif(
     shutil.which("swtpm") is None or shutil.which("swtpm_ioctl") is None,

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.tpm.conftest import CONTROL, PATIENCE, READY, STATE, Start
-from tests.tpm.test_server import free_port, monitor
+from tests.tpm.test_server import monitor
 
 pytestmark = pytest.mark.skipif(
     shutil.which("tcsd") is None or shutil.which("tpm_version") is None or os.geteuid() != 0,

@@ -6,7 +6,6 @@ from __future__ import annotations
 import grp
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from bootproof import process
+from tests.ports import free_port, free_ports
 from tests.tss.relay import Exchange, Relay
 from tests.tss.terminal import answer
 
@@ -79,7 +79,9 @@ class Stack:
             argv = self.emulator.argv(self.place / "state", port, control)
             log = running.enter_context((self.place / "emulator.log").open("ab"))
             tpm = running.enter_context(process.running(argv, cwd=ROOT, stdout=log, stderr=log))
-            _wait_for(tpm, lambda: _listens(port), "the emulator does not listen")
+            _wait_for(
+                tpm, lambda: _listens(port), "the emulator does not listen", self.place / "emulator.log"
+            )
             self._relay = Relay(port)
             running.callback(self._relay.close)
             self._daemon, self._port = self._start_tcsd(running, self._relay.port)
@@ -126,7 +128,7 @@ class Stack:
         return Done(status, output, errors, tuple(self._relay.log[before:]))
 
     def _start_tcsd(self, running: ExitStack, tpm_port: int) -> tuple[subprocess.Popen[bytes], int]:
-        (port,) = free_ports(1)
+        port = free_port()
         configuration = self.place / "tcsd.conf"
         settings = {"port": port, "num_threads": 4, "system_ps_file": self.place / "ps" / "system.data"}
         configuration.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
@@ -136,7 +138,7 @@ class Stack:
         log = running.enter_context((self.place / "tcsd.log").open("ab"))
         argv = ["tcsd", "-e", "-f", "-c", os.fspath(configuration)]
         daemon = running.enter_context(process.running(argv, env=env, stdout=log, stderr=log))
-        _wait_for(daemon, lambda: _listens(port), "tcsd does not listen")
+        _wait_for(daemon, lambda: _listens(port), "tcsd does not listen", self.place / "tcsd.log")
         _wait_for(daemon, lambda: self._tcsd_threads(daemon) == 1, "tcsd has not finished")
         return daemon, port
 
@@ -170,24 +172,18 @@ def stack(emulator: Emulator, beginning: Path | None = None) -> Iterator[Stack]:
             made.stop()
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports nobody listens on, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def _listens(port: int) -> bool:
     """Look without connecting: swtpm would serve the connection, and nobody else meanwhile."""
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
     return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
 
 
-def _wait_for(child: subprocess.Popen[bytes], condition: Callable[[], bool], complaint: str) -> None:
+def _wait_for(
+    child: subprocess.Popen[bytes], condition: Callable[[], bool], complaint: str, log: Path | None = None
+) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert child.poll() is None, f"{child.args!r} ended with status {child.returncode}"
-        assert time.monotonic() < deadline, complaint
+        said = log.read_text() if log else ""
+        assert child.poll() is None, f"{child.args!r} ended with status {child.returncode}: {said}"
+        assert time.monotonic() < deadline, f"{complaint}: {said}"
         time.sleep(0.01)
