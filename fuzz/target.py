@@ -32,14 +32,18 @@ class Crash(Exception):  # noqa: N818 - it is what is looked for
 
 
 class _Witness(logging.Handler):
-    """Turns an error that the emulator logs about itself into a crash."""
+    """Turns an exception that the emulator did not foresee, and logs, into a crash.
+
+    An error without one is a refusal: of a state blob, say, that is no state.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.seen: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append(logging.Formatter().format(record))
+        if record.exc_info:
+            self.seen.append(logging.Formatter().format(record))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from bootproof.tpm.machine import Tpm
 from fuzz import coverage, structured
 from fuzz.__main__ import GROWTH, libfuzzer
 from fuzz.grammar import action
-from fuzz.target import Authorised, Crash, Raw, Target, memory
+from fuzz.target import Authorised, Control, Crash, Raw, Target, memory
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "8"))
 PCR_READ = bytes.fromhex("00c10000000e0000001500000000")
@@ -74,3 +74,8 @@ def test_a_wrong_length_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_error_with_parameters_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     _broken(monkeypatch, bytes.fromhex("00c40000000b0000000100"))
+
+
+def test_a_refused_state_is_no_crash() -> None:
+    blob = bytes.fromhex("0000000d000000000000000300000014") + bytes(range(20))
+    Target().run([Control(blob)])
