@@ -9,6 +9,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -81,6 +82,8 @@ class Tpm:
         self.executed = 0
         self.clock: Callable[[], int] = _unix_time
         self.presence_signal = False
+        self._gives_up_saved = False
+        self._write_failed = False
         self.reload()
         self._reset_volatile()
 
@@ -202,11 +205,14 @@ class Tpm:
         A handler commits before it changes anything volatile, so that a failing disk leaves the TPM as it
         was.
         """
+        if self._gives_up_saved and permanent.saved:
+            permanent = replace(permanent, saved=b"")
         if permanent == self.permanent:
             return
         try:
             self.store.save(Kind.PERMANENT, permanent.encode())
         except OSError as error:
+            self._write_failed = True
             _LOG.error("state not written: %s", error)
             raise TpmError(Rc.IOERROR) from error
         if permanent.audit.ordinals != self.permanent.audit.ordinals:
@@ -222,7 +228,28 @@ class Tpm:
     def execute(self, request: bytes) -> bytes:
         """Return the response to one command of any content; nothing that arrives here raises."""
         self.executed += 1
-        return self._answer(request) if self.running else response(Rc.FAIL)
+        if not self.running:
+            return response(Rc.FAIL)
+        return self._answer_after_save(request) if self.permanent.saved else self._answer(request)
+
+    def _answer_after_save(self, request: bytes) -> bytes:
+        """Answer a command that may give up what TPM_SaveState kept, in one step with what else it changes
+        for ever: its first commit does both. If there was none it is done here. Then the command has been
+        executed already, so everything volatile goes back to where it was if the disk fails.
+        """
+        before = self.snapshot()
+        self._write_failed = False
+        answer = self._answer(request)
+        if self._gives_up_saved and self.permanent.saved:
+            if not self._write_failed:
+                with suppress(TpmError):
+                    self.commit(self.permanent)
+            if self._write_failed:
+                self._resume(before)
+                self.sha1 = None
+                answer = response(Rc.IOERROR)
+        self._gives_up_saved = False
+        return answer
 
     def execute_within(self, transport: Transport, request: bytes) -> bytes:
         """As execute, for a command that came in that transport session."""
@@ -329,8 +356,8 @@ class Tpm:
             self.sha1 = None
         if self.transports.exclusive is not None and self._ends_exclusive(command):
             self.transports.end_exclusive()
-        if self.permanent.saved and command.ordinal not in (Ord.SAVE_STATE, Ord.STARTUP):
-            self.commit(replace(self.permanent, saved=b""))
+        if self.permanent.saved:
+            self._gives_up_saved = command.ordinal not in (Ord.SAVE_STATE, Ord.STARTUP)
 
     def _ends_exclusive(self, command: Command) -> bool:
         """Whether a command ends the exclusive transport session; those that use one look for themselves."""

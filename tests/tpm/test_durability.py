@@ -38,6 +38,7 @@ OK = bytes.fromhex("00c40000000a00000000")
 IOERROR = bytes.fromhex("00c40000000a0000001f")
 SAVE_STATE = request(0x98)
 STARTUP_STATE = request(0x99, "0002")
+CMD_ENABLE = request(0x4000000A, "0020")
 PCR = 10
 FILE = "tpm12.permanent"
 AREA, SIZE = 0x1000, 20
@@ -147,9 +148,8 @@ def define_area(directory: StateDirectory) -> None:
 
 
 class Load:
-    """Commands that change permanent state, each with the state that it leads to.
-
-    No write directly after SaveState: that first gives the saved state up, and then does what it is for.
+    """Commands that change permanent state, each with the state that it leads to, in one step: a write after
+    SaveState changes the area and gives the saved state up.
     """
 
     def __init__(self, chance: random.Random, known: Known) -> None:
@@ -160,12 +160,12 @@ class Load:
     def next(self) -> bytes:
         """Return a command; `states` has its effect."""
         state, number = self.states[-1], self._chance.randbytes(20)
-        what = "extend" if state.saved else self._chance.choice(("save", "write", "write"))
+        what = self._chance.choice(("extend", "write") if state.saved else ("save", "write"))
         if what == "save":
             self.states.append(replace(state, saved=self._pcr))
             return SAVE_STATE
         if what == "write":
-            self.states.append(replace(state, area=number))
+            self.states.append(Known(None, number))
             return request(0xCD, struct.pack(">III", AREA, 0, SIZE) + number)
         self._pcr = hashlib.sha1(self._pcr + number).digest()
         self.states.append(replace(state, saved=None))
@@ -174,11 +174,13 @@ class Load:
 
 def load_until_killed(peer: socket.socket, pid: int, load: Load, chance: random.Random) -> list[Known]:
     """Change the state some times, then kill the emulator; return which states can be on disk."""
-    for _ in range(chance.randint(0, 5)):
+    for _ in range(chance.randint(1, 5)):
+        began = time.monotonic()
         peer.sendall(load.next())
         assert peer.recv(100)[6:10] == bytes(4)
+    usual = time.monotonic() - began
     peer.sendall(load.next())
-    time.sleep(chance.choice((0.0, 0.0005, 0.001, 0.003)) * chance.random())
+    time.sleep(chance.choice((0.0, 0.5, 1.0, 2.0)) * chance.random() * usual)
     os.kill(pid, signal.SIGKILL)
     answer = b""
     with suppress(ConnectionResetError):
@@ -261,6 +263,23 @@ def test_a_full_file_system(small_disk: Path) -> None:
     directory.close()
 
 
+class Counting:
+    """A store that remembers what was saved, or takes nothing at all."""
+
+    def __init__(self, inner: StateDirectory, failing: bool = False) -> None:
+        self._inner = inner
+        self._failing = failing
+        self.load = inner.load
+        self.remove = inner.remove
+        self.saved: list[bytes] = []
+
+    def save(self, kind: Kind, payload: bytes) -> None:
+        if self._failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.saved.append(payload)
+        self._inner.save(kind, payload)
+
+
 # every system call fails in turn ----------------------------------------------------------------------
 
 CALLS = ("open", "fchmod", "write", "fsync", "link", "replace", "unlink")
@@ -300,7 +319,8 @@ def take_blob(tpm: Tpm) -> bytes:
 ACTIONS: dict[str, Callable[[Tpm], bytes]] = {
     "a command that saves": lambda tpm: tpm.execute(SAVE_STATE)[6:10],
     "a command that gives saved state up": lambda tpm: tpm.execute(extend(7))[6:10],
-    "a permanent flag": lambda tpm: tpm.execute(request(0x4000000A, "0020"))[6:10],
+    "a permanent flag": lambda tpm: tpm.execute(CMD_ENABLE)[6:10],
+    "a permanent flag after SaveState": lambda tpm: tpm.execute(CMD_ENABLE)[6:10],
     "a dynamic launch": lambda tpm: control(tpm, 0x06),
     "a state blob": take_blob,
     "INIT that deletes the volatile state": lambda tpm: control(tpm, 0x02, struct.pack(">I", 1)),
@@ -323,6 +343,35 @@ def prepared(path: Path, action: str) -> tuple[StateDirectory, Tpm]:
     if action == "STORE_VOLATILE":
         tpm.pcrs.extend(PCR, bytes(20), 0)
     return directory, tpm
+
+
+def test_the_saved_state_goes_together_with_what_a_command_changes(tmp_path: Path) -> None:
+    directory, tpm = prepared(tmp_path, "a permanent flag after SaveState")
+    tpm.store = store = Counting(directory)
+    flags = replace(tpm.permanent.flags, presence_cmd_enable=True)
+    after = replace(tpm.permanent, saved=b"", flags=flags)
+    assert tpm.execute(CMD_ENABLE) == OK
+    assert tpm.permanent == after
+    assert store.saved == [tpm.permanent.encode()]
+    assert tpm.execute(extend(1))[6:10] == bytes(4)
+    assert len(store.saved) == 1, "and what is volatile writes nothing again"
+    directory.close()
+
+
+def test_a_command_that_the_disk_made_fail_did_not_happen(tmp_path: Path) -> None:
+    """Extend writes after it was executed, because the saved state goes; all of it is undone."""
+    directory, tpm = prepared(tmp_path, "a command that gives saved state up")
+    assert tpm.execute(request(0x0A))[6:10] == bytes(4)
+    assert tpm.execute(SAVE_STATE) == OK
+    before = tpm.snapshot(), tpm.permanent, directory.load(Kind.PERMANENT)
+    tpm.store = Counting(directory, failing=True)
+    assert tpm.execute(request(0x0A)) == tpm.execute(extend(3)) == tpm.execute(request(0xA0)) == IOERROR
+    assert replace(tpm.snapshot(), ticks=before[0].ticks) == before[0]
+    assert (tpm.permanent, directory.load(Kind.PERMANENT), tpm.sha1) == (*before[1:], None)
+    tpm.store = directory
+    tpm.power_on()
+    assert tpm.execute(STARTUP_STATE) == OK
+    directory.close()
 
 
 @pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bootproof.tpm.commands.table import COMMANDS
+from bootproof.tpm.machine import Tpm
 from bootproof.tpm.persistence.container import pack
 from bootproof.tpm.persistence.store import Kind, StateDirectory
+from tests.tpm.conftest import STARTUP_CLEAR, request
 
 FILE = "tpm12.permanent"
 
@@ -105,4 +109,23 @@ def test_the_power_may_go_at_any_time(
         disk.found.clear()
         disk.cut()
         assert disk.found == {new}, "when save returns the new state is there for sure"
+    directory.close()
+
+
+def test_the_power_may_go_while_a_command_gives_saved_state_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is the state before the command, or the one after: never one without either."""
+    directory = StateDirectory(tmp_path / "state")
+    tpm = Tpm(COMMANDS, directory)
+    tpm.power_on()
+    for command in (STARTUP_CLEAR, request(0x98)):
+        assert tpm.execute(command)[6:10] == bytes(4)
+    before = tpm.permanent
+    assert before.saved
+    with monkeypatch.context() as patch:
+        disk = ForgetfulDisk(patch, directory.path)
+        assert tpm.execute(request(0x4000000A, "0020"))[6:10] == bytes(4)
+        after = replace(before, saved=b"", flags=replace(before.flags, presence_cmd_enable=True))
+        assert disk.found == {pack(Kind.PERMANENT, state.encode()) for state in (before, after)}
     directory.close()
