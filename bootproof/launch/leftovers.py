@@ -18,8 +18,9 @@ from bootproof.errors import HostError
 from bootproof.process import spawn
 
 # Waits until nobody holds the other end of its standard input, then removes the folder. It must outlive us,
-# so it ignores the SIGTERM that every child of ours gets when we die, and a Ctrl-C meant for us.
-_SWEEPER = 'trap "" TERM INT HUP; read -r _; rm -rf -- "$1"'
+# so it ignores the SIGTERM that every child of ours gets when we die, and a Ctrl-C meant for us; it says
+# when it does.
+_SWEEPER = 'trap "" TERM INT HUP; echo; read -r _; rm -rf -- "$1"'
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,11 @@ def private_folder(parent: Path | None = None, prefix: str = ".bootproof-") -> I
         ) from None
     read_end, lease = os.pipe()
     with os.fdopen(read_end, "rb") as stream:
-        sweeper = spawn(["sh", "-c", _SWEEPER, "sh", path], stdin=stream, stdout=subprocess.DEVNULL)
+        sweeper = spawn(["sh", "-c", _SWEEPER, "sh", path], stdin=stream, stdout=subprocess.PIPE)
     try:
+        assert sweeper.stdout is not None
+        with sweeper.stdout as ready:
+            ready.readline()
         yield PrivateFolder(path, lease)
     finally:
         os.close(lease)

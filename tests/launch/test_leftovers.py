@@ -39,7 +39,13 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
         pass
 
 
-def test_folder_goes_after_kill_9_and_not_before_its_last_user(tmp_path: Path) -> None:
+@pytest.mark.parametrize("delay", [0, 0.5], ids=["", "on a busy machine"])
+def test_folder_goes_after_kill_9_and_not_before_its_last_user(tmp_path: Path, delay: float) -> None:
+    slow, place = tmp_path / "bin" / "sh", tmp_path / "place"
+    slow.parent.mkdir()
+    place.mkdir()
+    slow.write_text(f'#!/bin/sh\nsleep {delay}\nexec /bin/sh "$@"\n')
+    slow.chmod(0o755)
     script = (
         "import subprocess, sys, time\n"
         "from pathlib import Path\n"
@@ -50,7 +56,10 @@ def test_folder_goes_after_kill_9_and_not_before_its_last_user(tmp_path: Path) -
         "    user.wait()\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", script, place],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PATH": f"{slow.parent}:{os.environ['PATH']}"},
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -64,7 +73,7 @@ def test_folder_goes_after_kill_9_and_not_before_its_last_user(tmp_path: Path) -
         assert folder.is_dir()
         child.stdin.close()
         assert vanishes(folder)
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 def test_sigterm_unwinds() -> None:
