@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
-from bootproof.tpm.structures.audit import AuditEventIn, AuditEventOut
+from bootproof.tpm.command import Auditing, Command
+from bootproof.tpm.structures.audit import Audit, AuditEventIn, AuditEventOut, pack_ordinals
 from bootproof.tpm.structures.keys import sha1
 from bootproof.tpm.structures.transport import Attribute
 
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 
 NO_EVENTS: Final = bytes(DIGEST_SIZE)
 _SUCCESS: Final = bytes(4)
+
+
+def initial(commands: Mapping[int, Command], count: int = 0) -> Audit:
+    """Return what a TPM with these commands audits as long as no owner has said otherwise."""
+    audited = frozenset(row.ordinal for row in commands.values() if row.audit is Auditing.ON)
+    return Audit(count, pack_ordinals(audited))
 
 
 def record_in(tpm: Tpm, ordinal: int, parameters: bytes) -> None:

@@ -128,7 +128,7 @@ class Call:
 
     def _delegated(self, public: DelegatePublic, entity: Entity, slot: int) -> None:
         """Note that a delegate speaks for the entity, if he may do that now."""
-        delegations.permit(self.tpm, public, entity.kind, self.command.ordinal)
+        delegations.permit(self.tpm, public, entity.kind, self.command)
         self.slots[slot].delegation = public
 
     def delegation(self, slot: int = 0) -> DelegatePublic | None:

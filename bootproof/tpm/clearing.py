@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bootproof.tpm import audit
 from bootproof.tpm.codes import DIGEST_SIZE
 from bootproof.tpm.state import Permanent
-from bootproof.tpm.structures.audit import Audit
 from bootproof.tpm.structures.counters import NO_COUNTER
 from bootproof.tpm.structures.defence import Guesses
 from bootproof.tpm.structures.migration import Restrictions
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from bootproof.tpm.machine import Tpm
 
 
-def without_owner(permanent: Permanent) -> Permanent:
-    """Return the permanent state without its owner and all that was his, disabled and deactivated.
+def without_owner(tpm: Tpm) -> Permanent:
+    """Return its permanent state without its owner and all that was his, disabled and deactivated.
 
     EK, DIR, NV areas of the platform, the count that the next counter starts from, the audit's count and
     the settings of physical presence stay.
     """
+    permanent = tpm.permanent
     none = bytes(DIGEST_SIZE)
     flags = replace(
         permanent.flags,
@@ -50,7 +51,7 @@ def without_owner(permanent: Permanent) -> Permanent:
         counters=permanent.counters.owner_cleared(),
         delegations=permanent.delegations.owner_cleared(),
         restrictions=Restrictions(),
-        audit=Audit(count=permanent.audit.count),
+        audit=audit.initial(tpm.commands, permanent.audit.count),
     )
 
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A row of the command table."""
+"""The rows of the command table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Flag, auto
+from dataclasses import dataclass, field
+from enum import Enum, Flag, auto
 from typing import Any, Final
 
+from bootproof.tpm.structures.delegation import KEY_BITS, OWNER_BITS
 from bootproof.tpm.wire import Structure
 
 
@@ -22,7 +23,16 @@ class In(Flag):
     OFF = DISABLED | DEACTIVATED
 
 
+class Auditing(Enum):
+    """Whether a command is audited, unless TPM_SetOrdinalAuditStatus says otherwise (Part 2, 17)."""
+
+    OFF = auto()
+    ON = auto()
+    NEVER = auto()
+
+
 _HANDLE_SIZE: Final = 4
+ALL_LOCALITIES: Final = (0, 1, 2, 3, 4)
 
 
 def no_keys(_parameters: Any) -> tuple[int, ...]:
@@ -31,24 +41,41 @@ def no_keys(_parameters: Any) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Command:
-    """One ordinal: dispatch, GetCapability(ORD), audit, transport sessions, the fuzzer and the documentation
-    derive from it.
+class Row:
+    """What the specification says of an ordinal, whether this TPM has it or not.
+
+    `section` is its place in Part 3. `owner_right` and `key_right` say which bit of TPM_DELEGATIONS.per1
+    lets a delegate of the owner, or of a key, run it (Part 2, 20.2); None where nobody can be given it.
+    """
+
+    ordinal: int
+    name: str
+    section: str
+    owner_right: int | None = field(default=None, kw_only=True)
+    key_right: int | None = field(default=None, kw_only=True)
+
+    def right(self, kind: int) -> int:
+        """Return its bit among the rights of that kind (OWNER_BITS, KEY_BITS), 0 for none."""
+        bit = {OWNER_BITS: self.owner_right, KEY_BITS: self.key_right}[kind]
+        return 0 if bit is None else 1 << bit
+
+
+@dataclass(frozen=True)
+class Command(Row):
+    """An ordinal that this TPM has: dispatch, GetCapability(ORD), audit, delegation, transport sessions, the
+    fuzzer and the documentation derive from it.
 
     `handler(subject, parameters)` returns the response's parameters, or None if it has none. The subject is
-    the Tpm for a command that never has an authorisation, a Call for all others. `section` is the place in
-    Part 3 of the specification. `auths` says how many authorisations may come with it, `handles` and
-    `out_handles` how many of its first parameters are handles that no HMAC is about. `needs_owner` refuses
-    it with NOSRK as long as there is no owner (Part 2, 17).
+    the Tpm for a command that never has an authorisation, a Call for all others. `auths` says how many
+    authorisations may come with it, `handles` and `out_handles` how many of its first parameters are
+    handles that no HMAC is about. `needs_owner` refuses it with NOSRK as long as there is no owner (Part 2,
+    17), `localities` with BAD_LOCALITY if it comes from another one.
 
     For transport sessions (Part 3, 24.2): whether it is `wrappable` in one; `clear_in` and `clear_out`, how
     many bytes of parameters travel in the clear where these are not just its handles; `logged_keys`, which
     handles in its parameters are those of keys, where not all of its handles are.
     """
 
-    ordinal: int
-    name: str
-    section: str
     handler: Callable[[Any, Any], Structure | None]
     parameters: type[Structure]
     allowed: In = In.NONE
@@ -57,6 +84,8 @@ class Command:
     out_handles: int = 0
     keeps_sha1: bool = False
     needs_owner: bool = False
+    localities: tuple[int, ...] = ALL_LOCALITIES
+    audit: Auditing = Auditing.OFF
     wrappable: bool = True
     clear_in: int | None = None
     clear_out: int | None = None

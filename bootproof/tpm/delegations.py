@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from bootproof.tpm import numbers
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
+from bootproof.tpm.commands.absent import ABSENT
 from bootproof.tpm.numbers import Handle
 from bootproof.tpm.sessions import hmac_sha1
 from bootproof.tpm.structures.delegation import (
@@ -19,6 +20,7 @@ from bootproof.tpm.structures.delegation import (
     DelegateRow,
     DelegateSensitive,
     DelegateTables,
+    Delegations,
     Family,
     KeyBlob,
     OwnerBlob,
@@ -27,6 +29,7 @@ from bootproof.tpm.structures.keys import sha1
 
 if TYPE_CHECKING:
     from bootproof.tpm.call import Call
+    from bootproof.tpm.command import Command
     from bootproof.tpm.machine import Tpm
 
 _AES_BLOCK: Final = 16
@@ -38,6 +41,17 @@ _KINDS: Final[dict[int, int]] = {
 Blob = TypeVar("Blob", bound=OwnerBlob | KeyBlob)
 
 
+def check_rights(tpm: Tpm, permissions: Delegations, kind: int) -> None:
+    """BAD_PARAMETER unless they are of that kind, and each of their bits stands for an ordinal, be it one
+    that this TPM has not.
+    """
+    known = 0
+    for row in (*tpm.commands.values(), *ABSENT):
+        known |= row.right(kind)
+    if permissions.kind != kind or permissions.per2 or permissions.per1 & ~known:
+        raise TpmError(Rc.BAD_PARAMETER)
+
+
 def check_family(tpm: Tpm, public: DelegatePublic) -> None:
     """BADINDEX, DISABLED_CMD, FAMILYCOUNT unless its family is there, enabled, and of the same count."""
     family = tpm.permanent.delegations.family(public.family)
@@ -46,14 +60,14 @@ def check_family(tpm: Tpm, public: DelegatePublic) -> None:
         raise TpmError(Rc.FAMILYCOUNT)
 
 
-def permit(tpm: Tpm, public: DelegatePublic, entity: int, ordinal: int) -> None:
+def permit(tpm: Tpm, public: DelegatePublic, entity: int, command: Command) -> None:
     """Check that a delegate may run the command now.
 
     What `check_family` raises; AUTHFAIL for a command that was not delegated; WRONGPCRVAL, BAD_LOCALITY.
     """
     check_family(tpm, public)
     kind = _KINDS.get(entity)
-    if kind is None or not public.permissions.allow(kind, ordinal):
+    if kind is None or not public.permissions.allow(kind, command.right(kind)):
         raise TpmError(Rc.AUTHFAIL)
     public.pcr_info.holds(tpm.pcrs.values, tpm.locality)
 

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Final
 
-from bootproof.tpm.command import Command, In
-from bootproof.tpm.commands.absent import ABSENT
+from bootproof.tpm.command import ALL_LOCALITIES, Auditing, Command, In, Row
+from bootproof.tpm.commands.absent import ABSENT, Absent
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.service.control import documentation
 
@@ -18,31 +18,60 @@ _STATES: Final = {
     In.FAILED: "failed",
     In.POST_INIT: "before Startup",
 }
+_AUDITING: Final = {Auditing.ON: "yes", Auditing.OFF: "", Auditing.NEVER: "never"}
 Tests = Mapping[str, str]  # by ordinal, hexadecimal: a test in which the command succeeds
 
 
 def command_table(tests: Tests) -> str:
     """Return the table of all ordinals of the specification, those that are refused included."""
     rows = {command.ordinal: _implemented(command, tests) for command in COMMANDS.values()}
-    rows |= {
-        int(row.ordinal): f"| {row.ordinal:x} | {row.name} | {row.section} | {row.status} | | {row.why} | |"
-        for row in ABSENT
-    }
+    rows |= {row.ordinal: _absent(row) for row in ABSENT}
     head = [
-        "| ordinal | command | Part 3 | | auths | (also answered when) codes, limits | test |",
-        "|---|---|---|---|---|---|---|",
+        "| ordinal | command | Part 3 | | auths | audited | delegated | (answered) codes, limits | test |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*head, *(rows[ordinal] for ordinal in sorted(rows))])
 
 
 def _implemented(command: Command, tests: Tests) -> str:
-    states = ", ".join(text for state, text in _STATES.items() if state in command.allowed)
     note = one_line(inspect.getdoc(command.handler) or "")
-    remarks = f"({states}) {note}" if states else note
-    auths = " or ".join(map(str, command.auths))
-    test = tests.get(f"{command.ordinal:x}", "")
-    cells = (f"{command.ordinal:x}", command.name, command.section, "yes", auths, remarks, f"`{test}`")
+    rules = _rules(command)
+    return _line(
+        _start(command, "yes"),
+        " or ".join(map(str, command.auths)),
+        _AUDITING[command.audit],
+        _delegated(command),
+        f"({rules}) {note}" if rules else note,
+        f"`{tests.get(f'{command.ordinal:x}', '')}`",
+    )
+
+
+def _absent(row: Absent) -> str:
+    return _line(_start(row, row.status), "", "", _delegated(row), row.why, "")
+
+
+def _start(row: Row, status: str) -> str:
+    return f"{row.ordinal:x} | {row.name} | {row.section} | {status}"
+
+
+def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _delegated(row: Row) -> str:
+    """Return the bits of per1 by which the owner, or the user of a key, lets others run it."""
+    rights = (("owner", row.owner_right), ("key", row.key_right))
+    return ", ".join(f"{whose} {bit}" for whose, bit in rights if bit is not None)
+
+
+def _rules(command: Command) -> str:
+    """Return when, and from where, a command is answered, as far as that is not the usual."""
+    rules = [text for state, text in _STATES.items() if state in command.allowed]
+    if command.needs_owner:
+        rules.append("owner")
+    if command.localities != ALL_LOCALITIES:
+        rules.append(f"locality {' or '.join(map(str, command.localities))}")
+    return ", ".join(rules)
 
 
 def control_table() -> str:

@@ -56,6 +56,11 @@ class Store(Protocol):
         """Forget it."""
 
 
+def new_permanent(commands: Mapping[int, Command]) -> Permanent:
+    """Return the permanent state of a TPM that leaves the factory."""
+    return Permanent(audit=audit.initial(commands))
+
+
 def response(rc: int, body: bytes = b"", auths: int = 0) -> bytes:
     """Return a response; its body ends with that many authorisations."""
     return _HEADER.pack(TAG_RESPONSE + auths, HEADER_SIZE + len(body), rc) + body
@@ -91,7 +96,9 @@ class Tpm:
         """Read the permanent state again, as after it was replaced from outside."""
         stored = self.store.load(Kind.PERMANENT)
         try:
-            self.permanent: Permanent = Permanent() if stored is None else Permanent.decode(stored)
+            self.permanent: Permanent = (
+                new_permanent(self.commands) if stored is None else Permanent.decode(stored)
+            )
         except TpmError as error:
             raise StateError(
                 "the permanent state has a sound checksum but cannot be read; restore a copy"
@@ -297,12 +304,19 @@ class Tpm:
             return self._run_authorized(command, request, count, audited)
         if audited:
             return self._run_audited(command, request)
-        answer = command.handler(self, command.parameters.decode(request[HEADER_SIZE:]))
+        answer = command.handler(self, self._parameters(command, request[HEADER_SIZE:]))
         return _SUCCESS if answer is None else response(0, answer.encode())
+
+    def _parameters(self, command: Command, encoded: bytes) -> Any:
+        """Return the parameters of a command that may come from this locality; BAD_LOCALITY."""
+        parameters = command.parameters.decode(encoded)
+        if self.locality not in command.localities:
+            raise TpmError(Rc.BAD_LOCALITY)
+        return parameters
 
     def _run_audited(self, command: Command, request: bytes) -> bytes:
         """Run a command without authorisation that is audited (Part 3, 8.1)."""
-        args = command.parameters.decode(request[HEADER_SIZE:])
+        args = self._parameters(command, request[HEADER_SIZE:])
         code = request[_ORDINAL]
         into = sha1(code, request[HEADER_SIZE + 4 * command.handles :])
         saves_state = command.ordinal == Ord.SAVE_STATE  # and saves the digest with its input, but no output
@@ -322,7 +336,7 @@ class Tpm:
         if end < HEADER_SIZE:
             raise TpmError(Rc.BAD_PARAM_SIZE)
         parameters = request[HEADER_SIZE:end]
-        args = command.parameters.decode(parameters)
+        args = self._parameters(command, parameters)
         given = [
             AuthIn.decode(request[at : at + AUTH_IN_SIZE]) for at in range(end, len(request), AUTH_IN_SIZE)
         ]

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootproof.tpm.codes import Rc
-from bootproof.tpm.command import In
 from bootproof.tpm.commands.table import COMMANDS
 from tests.tpm.client import admin, signing
 from tests.tpm.client.prepared import USAGE, Owned
@@ -377,52 +376,3 @@ class TestPermanentState:
         store.failing = False
         assert bench.code(0x4000000A, "0020") == Rc.SUCCESS
         assert Bench(store).tpm.permanent.flags.presence_cmd_enable
-
-
-# Part 2, 17: the columns of the table of ordinals, for commands that this TPM has
-WITHOUT_OWNER = {
-    *("TPM_Startup", "TPM_SaveState", "TPM_SelfTestFull", "TPM_ContinueSelfTest", "TPM_GetTestResult"),
-    *("TPM_Reset", "TPM_SetOwnerInstall", "TPM_PhysicalEnable", "TPM_PhysicalDisable"),
-    *("TPM_SetOperatorAuth", "TPM_PhysicalSetDeactivated", "TPM_SetTempDeactivated"),
-    *("TPM_TakeOwnership", "TPM_ForceClear", "TPM_DisableForceClear", "TSC_PhysicalPresence"),
-    *("TSC_ResetEstablishmentBit", "TPM_GetCapability", "TPM_SetCapability", "TPM_GetAuditDigest"),
-    *("TPM_OIAP", "TPM_Terminate_Handle", "TPM_FlushSpecific", "TPM_SHA1Start", "TPM_SHA1Update"),
-    *("TPM_SHA1Complete", "TPM_SHA1CompleteExtend", "TPM_GetRandom", "TPM_StirRandom", "TPM_Extend"),
-    *("TPM_PCRRead", "TPM_PCR_Reset", "TPM_DirRead", "TPM_DirWriteAuth"),
-    *("TPM_CreateEndorsementKeyPair", "TPM_CreateRevocableEK", "TPM_RevokeTrust", "TPM_ReadPubek"),
-    *("TPM_NV_DefineSpace", "TPM_NV_WriteValue", "TPM_NV_ReadValue", "TPM_ReadCounter"),
-    *("TPM_ReleaseCounter", "TPM_GetTicks", "TPM_Delegate_Manage", "TPM_Delegate_LoadOwnerDelegation"),
-    *("TPM_Delegate_ReadTable", "TPM_SaveKeyContext", "TPM_LoadKeyContext", "TPM_SaveAuthContext"),
-    *("TPM_LoadAuthContext",),
-}
-WHILE_OFF = {  # disabled, deactivated; NV without authorisation as long as nvLocked is not set
-    *("TPM_Startup", "TPM_SaveState", "TPM_SelfTestFull", "TPM_ContinueSelfTest", "TPM_GetTestResult"),
-    *("TPM_Reset", "TPM_PhysicalEnable", "TPM_OwnerSetDisable", "TSC_PhysicalPresence"),
-    *("TSC_ResetEstablishmentBit", "TPM_GetCapability", "TPM_SetCapability", "TPM_OIAP", "TPM_OSAP"),
-    *("TPM_DSAP", "TPM_Terminate_Handle", "TPM_FlushSpecific", "TPM_SHA1Start", "TPM_SHA1Update"),
-    *("TPM_SHA1Complete", "TPM_SHA1CompleteExtend", "TPM_Extend", "TPM_PCR_Reset"),
-    *("TPM_NV_DefineSpace", "TPM_NV_WriteValue", "TPM_NV_ReadValue"),
-}
-WHILE_DISABLED = WHILE_OFF | {"TPM_SetTempDeactivated"}
-WHILE_DEACTIVATED = WHILE_OFF | {"TPM_PhysicalDisable", "TPM_PhysicalSetDeactivated", "TPM_TakeOwnership"}
-WHILE_FAILED = {"TPM_Startup", "TPM_GetTestResult", "TPM_GetCapability"}
-BEFORE_STARTUP = {"TPM_Startup"}
-
-
-class TestTable:
-    @pytest.mark.parametrize("ordinal", sorted(COMMANDS))
-    def test_a_row_says_what_the_specification_says(self, ordinal: int) -> None:
-        row = COMMANDS[ordinal]
-        states = (
-            not row.needs_owner,
-            In.DISABLED in row.allowed,
-            In.DEACTIVATED in row.allowed,
-            In.FAILED in row.allowed,
-            In.POST_INIT in row.allowed,
-        )
-        columns = WITHOUT_OWNER, WHILE_DISABLED, WHILE_DEACTIVATED, WHILE_FAILED, BEFORE_STARTUP
-        assert states == tuple(row.name in column for column in columns)
-
-    def test_the_columns_name_commands(self) -> None:
-        named = WITHOUT_OWNER | WHILE_DISABLED | WHILE_DEACTIVATED
-        assert named <= {row.name for row in COMMANDS.values()}

@@ -10,17 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootproof.tpm.codes import TpmError
-from bootproof.tpm.ordinals import Ord as EmulatorsOrd
 from bootproof.tpm.persistence.store import Kind
+from bootproof.tpm.structures.delegation import DelegatePublic as EmulatorsPublic
 from bootproof.tpm.structures.delegation import (
-    KEY_BITS,
-    OWNER_BITS,
-    RIGHTS,
     DelegateTables,
     KeyBlob,
     OwnerBlob,
 )
-from bootproof.tpm.structures.delegation import DelegatePublic as EmulatorsPublic
 from tests.tpm.client import admin, context, delegation, identity, integrity, keys, owner, signing
 from tests.tpm.client.constants import OWNER, SRK, WELL_KNOWN, Adip, Code, Entity, KeyUsage, Ord, Resource
 from tests.tpm.client.delegation import (
@@ -529,23 +525,6 @@ def test_update_verification_says_what_is_wrong(both_owned: Owned) -> None:
 )
 def test_without_an_owner(both: Subject, ordinal: int, body: bytes) -> None:
     assert both.tpm.code(ordinal, body) == Code.NOSRK
-
-
-@pytest.mark.parametrize(
-    ("kind", "ordinal", "bit"),
-    [
-        (OWNER_BITS, EmulatorsOrd.KEY_CONTROL_OWNER, 31),
-        (OWNER_BITS, EmulatorsOrd.OWNER_CLEAR, 16),
-        (OWNER_BITS, EmulatorsOrd.DAA_SIGN, 0),
-        (KEY_BITS, EmulatorsOrd.CMK_CONVERT_MIGRATION, 28),
-        (KEY_BITS, EmulatorsOrd.SIGN, 14),
-        (KEY_BITS, EmulatorsOrd.LOAD_KEY, 0),
-    ],
-)
-def test_the_bits_are_those_of_the_specification(kind: int, ordinal: EmulatorsOrd, bit: int) -> None:
-    """Part 2, 20.2.1 and 20.2.3; all of 32 and 29 bits have a meaning."""
-    assert RIGHTS[kind][ordinal] == 1 << bit
-    assert sum(RIGHTS[kind].values()) == {OWNER_BITS: 0xFFFFFFFF, KEY_BITS: 0x1FFFFFFF}[kind]
 
 
 def test_a_key_below_a_delegated_parent(ours_owned: Owned) -> None:

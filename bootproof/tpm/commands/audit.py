@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import audit
 from bootproof.tpm.codes import HEADER_SIZE, Rc, TpmError
-from bootproof.tpm.command import Command
+from bootproof.tpm.command import Auditing, Command
 from bootproof.tpm.numbers import KeyUsage, SigScheme
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.structures.audit import pack_ordinals
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 
 _SIGNED: Final = b"ADIG"
 _ORDINAL_SIZE: Final = 4
-_NEVER_AUDITED: Final = (  # Part 2, 17
-    Ord.GET_AUDIT_EVENT,
-    Ord.GET_AUDIT_EVENT_SIGNED,
-    Ord.GET_AUDIT_DIGEST,
-    Ord.GET_AUDIT_DIGEST_SIGNED,
-    Ord.GET_ORDINAL_AUDIT_STATUS,
-)
 
 
 @structure
@@ -125,9 +118,10 @@ def set_ordinal_audit_status(call: Call, args: AuditStatusIn) -> None:
     """
     tpm = call.tpm
     call.owner()
-    if args.ordinal not in tpm.commands:
+    command = tpm.commands.get(args.ordinal)
+    if command is None:
         raise TpmError(Rc.BADINDEX)
-    if args.audited and args.ordinal in _NEVER_AUDITED:
+    if args.audited and command.audit is Auditing.NEVER:
         raise TpmError(Rc.BAD_PARAMETER)
     permanent = tpm.permanent
     after = tpm.audited | {args.ordinal} if args.audited else tpm.audited - {args.ordinal}
@@ -135,7 +129,14 @@ def set_ordinal_audit_status(call: Call, args: AuditStatusIn) -> None:
 
 
 ROWS: Final = (
-    Command(Ord.GET_AUDIT_DIGEST, "TPM_GetAuditDigest", "8.3", get_audit_digest, AuditDigestIn),
+    Command(
+        Ord.GET_AUDIT_DIGEST,
+        "TPM_GetAuditDigest",
+        "8.3",
+        get_audit_digest,
+        AuditDigestIn,
+        audit=Auditing.NEVER,
+    ),
     Command(
         Ord.GET_AUDIT_DIGEST_SIGNED,
         "TPM_GetAuditDigestSigned",
@@ -145,6 +146,8 @@ ROWS: Final = (
         auths=(0, 1),
         handles=1,
         needs_owner=True,
+        audit=Auditing.NEVER,
+        key_right=15,
     ),
     Command(
         Ord.SET_ORDINAL_AUDIT_STATUS,
@@ -154,5 +157,7 @@ ROWS: Final = (
         AuditStatusIn,
         auths=(1,),
         needs_owner=True,
+        audit=Auditing.ON,
+        owner_right=30,
     ),
 )

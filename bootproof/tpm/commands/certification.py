@@ -170,6 +170,7 @@ ROWS: Final = (
         auths=(0, 1, 2),
         handles=2,
         needs_owner=True,
+        key_right=12,
     ),
     Command(
         Ord.CERTIFY_KEY2,
@@ -180,5 +181,6 @@ ROWS: Final = (
         auths=(0, 1, 2),
         handles=2,
         needs_owner=True,
+        key_right=13,
     ),
 )

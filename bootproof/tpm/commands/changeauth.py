@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import entities, keygen
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
-from bootproof.tpm.command import Command
+from bootproof.tpm.command import Auditing, Command
 from bootproof.tpm.numbers import (
     VERSION_1_1,
     AuthUsage,
@@ -255,6 +255,7 @@ ROWS: Final = (
         auths=(2,),
         handles=1,
         needs_owner=True,
+        key_right=6,
     ),
     Command(
         Ord.CHANGE_AUTH_OWNER,
@@ -264,6 +265,7 @@ ROWS: Final = (
         ChangeAuthOwnerIn,
         auths=(1,),
         needs_owner=True,
+        audit=Auditing.ON,
     ),
     Command(
         Ord.CHANGE_AUTH_ASYM_START,
@@ -274,6 +276,7 @@ ROWS: Final = (
         auths=(0, 1),
         handles=1,
         needs_owner=True,
+        key_right=26,
     ),
     Command(
         Ord.CHANGE_AUTH_ASYM_FINISH,
@@ -284,5 +287,6 @@ ROWS: Final = (
         auths=(0, 1),
         handles=2,
         needs_owner=True,
+        key_right=25,
     ),
 )

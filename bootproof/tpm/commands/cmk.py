@@ -290,9 +290,18 @@ ROWS: Final = (
     _OWNERS(
         Ord.CMK_SET_RESTRICTIONS, "TPM_CMK_SetRestrictions", "11.5", set_restrictions, SetRestrictionsIn
     ),
-    _OWNERS(Ord.CMK_APPROVE_MA, "TPM_CMK_ApproveMA", "11.6", approve_ma, ApproveIn),
-    _PARENTS(Ord.CMK_CREATE_KEY, "TPM_CMK_CreateKey", "11.7", create_key, CreateKeyIn),
-    _OWNERS(Ord.CMK_CREATE_TICKET, "TPM_CMK_CreateTicket", "11.8", create_ticket, CreateTicketIn),
-    _PARENTS(Ord.CMK_CREATE_BLOB, "TPM_CMK_CreateBlob", "11.9", create_blob, CreateBlobIn),
-    _PARENTS(Ord.CMK_CONVERT_MIGRATION, "TPM_CMK_ConvertMigration", "11.10", convert_migration, ConvertIn),
+    _OWNERS(Ord.CMK_APPROVE_MA, "TPM_CMK_ApproveMA", "11.6", approve_ma, ApproveIn, owner_right=28),
+    _PARENTS(Ord.CMK_CREATE_KEY, "TPM_CMK_CreateKey", "11.7", create_key, CreateKeyIn, key_right=24),
+    _OWNERS(
+        Ord.CMK_CREATE_TICKET, "TPM_CMK_CreateTicket", "11.8", create_ticket, CreateTicketIn, owner_right=26
+    ),
+    _PARENTS(Ord.CMK_CREATE_BLOB, "TPM_CMK_CreateBlob", "11.9", create_blob, CreateBlobIn, key_right=10),
+    _PARENTS(
+        Ord.CMK_CONVERT_MIGRATION,
+        "TPM_CMK_ConvertMigration",
+        "11.10",
+        convert_migration,
+        ConvertIn,
+        key_right=28,
+    ),
 )

@@ -109,6 +109,7 @@ ROWS: Final = (
         CreateCounterIn,
         auths=(1,),
         needs_owner=True,
+        owner_right=4,
     ),
     Command(
         Ord.INCREMENT_COUNTER,
@@ -129,5 +130,6 @@ ROWS: Final = (
         CounterIn,
         auths=(1,),
         needs_owner=True,
+        owner_right=3,
     ),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.clearing import clear, without_owner
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
-from bootproof.tpm.command import Command
+from bootproof.tpm.command import Auditing, Command
 from bootproof.tpm.commands.presence import need_presence
 from bootproof.tpm.numbers import Algorithm, AuthUsage, EncScheme, Handle, KeyUsage, Payload, SigScheme
 from bootproof.tpm.ordinals import Ord
@@ -130,7 +130,7 @@ def _install_ek(tpm: Tpm, parameters: KeyParameters, *, revocable: bool, reset: 
     permanent = tpm.permanent
     if permanent.ek is not None:
         raise TpmError(Rc.DISABLED_CMD)
-    ek = make_ek(parameters)
+    ek = make_ek(tpm, parameters)
     flags = replace(permanent.flags, cekp_used=True, enable_revoke_ek=revocable)
     tpm.commit(replace(permanent, ek=ek, ek_reset=reset, flags=flags))
 
@@ -145,7 +145,7 @@ def revoke_trust(tpm: Tpm, args: RevokeTrustIn) -> None:
     if not hmac.compare_digest(args.reset, tpm.permanent.ek_reset):
         raise TpmError(Rc.AUTHFAIL)
     need_presence(tpm)
-    left = without_owner(tpm.permanent)
+    left = without_owner(tpm)
     flags = replace(left.flags, nv_locked=False, cekp_used=False)
     nv = tpm.permanent.nv.trust_revoked()
     clear(tpm, replace(left, ek=None, ek_reset=bytes(DIGEST_SIZE), nv=nv, flags=flags))
@@ -202,7 +202,7 @@ ROWS: Final = (
         Ord.CREATE_REVOCABLE_EK, "TPM_CreateRevocableEK", "14.2", create_revocable_ek, CreateRevocableEkIn
     ),
     Command(Ord.REVOKE_TRUST, "TPM_RevokeTrust", "14.3", revoke_trust, RevokeTrustIn),
-    Command(Ord.READ_PUBEK, "TPM_ReadPubek", "14.4", read_pubek, ReadPubekIn),
+    Command(Ord.READ_PUBEK, "TPM_ReadPubek", "14.4", read_pubek, ReadPubekIn, audit=Auditing.ON),
     _OWNERS(
         Ord.OWNER_READ_INTERNAL_PUB,
         "TPM_OwnerReadInternalPub",
@@ -210,7 +210,24 @@ ROWS: Final = (
         owner_read_internal_pub,
         InternalPubIn,
         logged_keys=_internal_key,
+        owner_right=18,
     ),
-    _OWNERS(Ord.OWNER_READ_PUBEK, "TPM_OwnerReadPubek", "27.6", owner_read_pubek, Nothing),
-    _OWNERS(Ord.DISABLE_PUBEK_READ, "TPM_DisablePubekRead", "27.7", disable_pubek_read, Nothing),
+    _OWNERS(
+        Ord.OWNER_READ_PUBEK,
+        "TPM_OwnerReadPubek",
+        "27.6",
+        owner_read_pubek,
+        Nothing,
+        audit=Auditing.ON,
+        owner_right=9,
+    ),
+    _OWNERS(
+        Ord.DISABLE_PUBEK_READ,
+        "TPM_DisablePubekRead",
+        "27.7",
+        disable_pubek_read,
+        Nothing,
+        audit=Auditing.ON,
+        owner_right=8,
+    ),
 )

@@ -108,7 +108,7 @@ def _new_delegation(
         family.need_enabled()
         if not delegate.permissions.cover(public.permissions):
             raise TpmError(Rc.AUTHFAIL)
-    public.permissions.check(kind)
+    delegations.check_rights(call.tpm, public.permissions, kind)
     public.pcr_info.selection.indices()
     check_locality_bits(public.pcr_info.locality_at_release)
     if call.session().protocol == Protocol.OIAP:
@@ -187,6 +187,7 @@ ROWS: Final = (
         auths=(1,),
         handles=1,
         needs_owner=True,
+        key_right=7,
     ),
     Command(
         Ord.DELEGATE_CREATE_OWNER_DELEGATION,
@@ -196,6 +197,7 @@ ROWS: Final = (
         OwnerDelegationIn,
         auths=(1,),
         needs_owner=True,
+        owner_right=1,
     ),
     Command(
         Ord.DELEGATE_UPDATE_VERIFICATION,
@@ -205,6 +207,7 @@ ROWS: Final = (
         DelegationIn,
         auths=(1,),
         needs_owner=True,
+        owner_right=5,
     ),
     Command(
         Ord.DELEGATE_VERIFY_DELEGATION,

@@ -61,6 +61,14 @@ def _check_index(index: int) -> None:
 
 
 ROWS: Final = (
-    Command(Ord.DIR_WRITE_AUTH, "TPM_DirWriteAuth", "27.3.1", dir_write_auth, DirWriteIn, auths=(1,)),
+    Command(
+        Ord.DIR_WRITE_AUTH,
+        "TPM_DirWriteAuth",
+        "27.3.1",
+        dir_write_auth,
+        DirWriteIn,
+        auths=(1,),
+        owner_right=29,
+    ),
     Command(Ord.DIR_READ, "TPM_DirRead", "27.3.2", dir_read, DirReadIn),
 )

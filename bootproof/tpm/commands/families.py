@@ -158,7 +158,9 @@ def read_table(tpm: Tpm, _args: Nothing) -> TablesOut:
 
 
 ROWS: Final = (
-    Command(Ord.DELEGATE_MANAGE, "TPM_Delegate_Manage", "19.1", manage, ManageIn, auths=(0, 1)),
+    Command(
+        Ord.DELEGATE_MANAGE, "TPM_Delegate_Manage", "19.1", manage, ManageIn, auths=(0, 1), owner_right=2
+    ),
     Command(
         Ord.DELEGATE_LOAD_OWNER_DELEGATION,
         "TPM_Delegate_LoadOwnerDelegation",
@@ -166,6 +168,7 @@ ROWS: Final = (
         load_owner_delegation,
         LoadDelegationIn,
         auths=(0, 1),
+        owner_right=24,
     ),
     Command(Ord.DELEGATE_READ_TABLE, "TPM_Delegate_ReadTable", "19.5", read_table, Nothing),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import keygen
 from bootproof.tpm.codes import Rc, TpmError
-from bootproof.tpm.command import Command
+from bootproof.tpm.command import Auditing, Command
 from bootproof.tpm.numbers import Handle, KeyFlag, KeyUsage, Protocol
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.structures.certify import identity_contents
@@ -127,6 +127,9 @@ ROWS: Final = (
         MakeIdentityIn,
         auths=(1, 2),
         needs_owner=True,
+        audit=Auditing.ON,
+        owner_right=11,
+        key_right=17,
     ),
     Command(
         Ord.ACTIVATE_IDENTITY,
@@ -137,5 +140,8 @@ ROWS: Final = (
         auths=(1, 2),
         handles=1,
         needs_owner=True,
+        audit=Auditing.ON,
+        owner_right=10,
+        key_right=16,
     ),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import keygen
 from bootproof.tpm.codes import Rc, TpmError
-from bootproof.tpm.command import Command, In, no_keys
+from bootproof.tpm.command import Auditing, Command, In, no_keys
 from bootproof.tpm.limits import KEY_SLOTS
 from bootproof.tpm.numbers import Handle, KeyFlag, KeyUsage, Protocol
 from bootproof.tpm.ordinals import Ord
@@ -184,6 +184,8 @@ ROWS: Final = (
         auths=(1,),
         handles=1,
         needs_owner=True,
+        audit=Auditing.ON,
+        key_right=11,
     ),
     Command(
         Ord.LOAD_KEY,
@@ -194,6 +196,7 @@ ROWS: Final = (
         auths=(0, 1),
         handles=1,
         needs_owner=True,
+        key_right=0,
     ),
     Command(
         Ord.LOAD_KEY2,
@@ -205,6 +208,7 @@ ROWS: Final = (
         handles=1,
         out_handles=1,
         needs_owner=True,
+        key_right=22,
     ),
     Command(
         Ord.GET_PUBKEY,
@@ -215,6 +219,7 @@ ROWS: Final = (
         auths=(0, 1),
         handles=1,
         needs_owner=True,
+        key_right=5,
     ),
     Command(
         Ord.KEY_CONTROL_OWNER,
@@ -225,6 +230,7 @@ ROWS: Final = (
         auths=(1,),
         handles=1,
         needs_owner=True,
+        owner_right=31,
     ),
     Command(Ord.EVICT_KEY, "TPM_EvictKey", "27.1.1", evict_key, HandleIn, handles=1, needs_owner=True),
     Command(

@@ -39,5 +39,6 @@ ROWS: Final = (
         Nothing,
         auths=(1,),
         needs_owner=True,
+        owner_right=17,
     ),
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import migration, numbers
 from bootproof.tpm.codes import Rc, TpmError
-from bootproof.tpm.command import Command
+from bootproof.tpm.command import Auditing, Command
 from bootproof.tpm.entities import Entity
 from bootproof.tpm.numbers import EncScheme, KeyUsage, Payload, Protocol
 from bootproof.tpm.ordinals import Ord
@@ -150,6 +150,8 @@ ROWS: Final = (
         CreateBlobIn,
         auths=(1, 2),
         handles=1,
+        audit=Auditing.ON,
+        key_right=9,
     ),
     _ROW(
         Ord.CONVERT_MIGRATION_BLOB,
@@ -159,6 +161,8 @@ ROWS: Final = (
         ConvertBlobIn,
         auths=(0, 1),
         handles=1,
+        audit=Auditing.ON,
+        key_right=8,
     ),
     _ROW(
         Ord.AUTHORIZE_MIGRATION_KEY,
@@ -167,6 +171,17 @@ ROWS: Final = (
         authorize_migration_key,
         AuthorizeIn,
         auths=(1,),
+        audit=Auditing.ON,
+        owner_right=22,
     ),
-    _ROW(Ord.MIGRATE_KEY, "TPM_MigrateKey", "11.4", migrate_key, MigrateKeyIn, auths=(0, 1), handles=1),
+    _ROW(
+        Ord.MIGRATE_KEY,
+        "TPM_MigrateKey",
+        "11.4",
+        migrate_key,
+        MigrateKeyIn,
+        auths=(0, 1),
+        handles=1,
+        key_right=23,
+    ),
 )

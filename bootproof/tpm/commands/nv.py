@@ -362,9 +362,17 @@ ROWS: Final = (
         DefineSpaceIn,
         In.OFF,
         _BY_OWNER_OR_NOBODY,
+        owner_right=14,
     ),
     Command(
-        Ord.NV_WRITE_VALUE, "TPM_NV_WriteValue", "20.2", write_value, WriteIn, In.OFF, _BY_OWNER_OR_NOBODY
+        Ord.NV_WRITE_VALUE,
+        "TPM_NV_WriteValue",
+        "20.2",
+        write_value,
+        WriteIn,
+        In.OFF,
+        _BY_OWNER_OR_NOBODY,
+        owner_right=27,
     ),
     Command(
         Ord.NV_WRITE_VALUE_AUTH,
@@ -375,7 +383,16 @@ ROWS: Final = (
         auths=(1,),
         needs_owner=True,
     ),
-    Command(Ord.NV_READ_VALUE, "TPM_NV_ReadValue", "20.4", read_value, ReadIn, In.OFF, _BY_OWNER_OR_NOBODY),
+    Command(
+        Ord.NV_READ_VALUE,
+        "TPM_NV_ReadValue",
+        "20.4",
+        read_value,
+        ReadIn,
+        In.OFF,
+        _BY_OWNER_OR_NOBODY,
+        owner_right=25,
+    ),
     Command(
         Ord.NV_READ_VALUE_AUTH,
         "TPM_NV_ReadValueAuth",

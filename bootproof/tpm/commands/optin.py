@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import numbers
 from bootproof.tpm.codes import Rc, TpmError
-from bootproof.tpm.command import Command, In
+from bootproof.tpm.command import Auditing, Command, In
 from bootproof.tpm.commands.presence import need_presence
 from bootproof.tpm.entities import Entity
 from bootproof.tpm.numbers import Protocol
@@ -90,7 +90,9 @@ def set_operator_auth(tpm: Tpm, args: OperatorAuthIn) -> None:
 
 
 ROWS: Final = (
-    Command(Ord.SET_OWNER_INSTALL, "TPM_SetOwnerInstall", "5.1", set_owner_install, StateIn),
+    Command(
+        Ord.SET_OWNER_INSTALL, "TPM_SetOwnerInstall", "5.1", set_owner_install, StateIn, audit=Auditing.ON
+    ),
     Command(
         Ord.OWNER_SET_DISABLE,
         "TPM_OwnerSetDisable",
@@ -100,9 +102,21 @@ ROWS: Final = (
         In.OFF,
         auths=(1,),
         needs_owner=True,
+        audit=Auditing.ON,
+        owner_right=13,
     ),
-    Command(Ord.PHYSICAL_ENABLE, "TPM_PhysicalEnable", "5.3", physical_enable, Nothing, In.OFF),
-    Command(Ord.PHYSICAL_DISABLE, "TPM_PhysicalDisable", "5.4", physical_disable, Nothing, In.DEACTIVATED),
+    Command(
+        Ord.PHYSICAL_ENABLE, "TPM_PhysicalEnable", "5.3", physical_enable, Nothing, In.OFF, audit=Auditing.ON
+    ),
+    Command(
+        Ord.PHYSICAL_DISABLE,
+        "TPM_PhysicalDisable",
+        "5.4",
+        physical_disable,
+        Nothing,
+        In.DEACTIVATED,
+        audit=Auditing.ON,
+    ),
     Command(
         Ord.PHYSICAL_SET_DEACTIVATED,
         "TPM_PhysicalSetDeactivated",
@@ -110,6 +124,7 @@ ROWS: Final = (
         physical_set_deactivated,
         StateIn,
         In.DEACTIVATED,
+        audit=Auditing.ON,
     ),
     Command(
         Ord.SET_TEMP_DEACTIVATED,
@@ -119,6 +134,7 @@ ROWS: Final = (
         Nothing,
         In.DISABLED,
         auths=(0, 1),
+        audit=Auditing.ON,
     ),
     Command(Ord.SET_OPERATOR_AUTH, "TPM_SetOperatorAuth", "5.7", set_operator_auth, OperatorAuthIn),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm import clearing, numbers
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
-from bootproof.tpm.command import Command, In
+from bootproof.tpm.command import Auditing, Command, In
 from bootproof.tpm.commands.presence import need_presence
 from bootproof.tpm.entities import Entity
 from bootproof.tpm.keys import LoadedKey
@@ -130,7 +130,7 @@ def owner_clear(call: Call, _args: Nothing) -> None:
     tpm = call.tpm
     if tpm.permanent.flags.disable_owner_clear:
         raise TpmError(Rc.CLEAR_DISABLED)
-    clearing.clear(tpm, clearing.without_owner(tpm.permanent))
+    clearing.clear(tpm, clearing.without_owner(tpm))
 
 
 def force_clear(tpm: Tpm, _args: Nothing) -> None:
@@ -138,7 +138,7 @@ def force_clear(tpm: Tpm, _args: Nothing) -> None:
     need_presence(tpm)
     if tpm.stclear.disable_force_clear:
         raise TpmError(Rc.CLEAR_DISABLED)
-    clearing.clear(tpm, clearing.without_owner(tpm.permanent))
+    clearing.clear(tpm, clearing.without_owner(tpm))
 
 
 def disable_owner_clear(call: Call, _args: Nothing) -> None:
@@ -163,11 +163,20 @@ ROWS: Final = (
         TakeOwnershipIn,
         In.DEACTIVATED,
         auths=(1,),
+        audit=Auditing.ON,
     ),
     Command(
-        Ord.OWNER_CLEAR, "TPM_OwnerClear", "6.2", owner_clear, Nothing, auths=_BY_OWNER, needs_owner=True
+        Ord.OWNER_CLEAR,
+        "TPM_OwnerClear",
+        "6.2",
+        owner_clear,
+        Nothing,
+        auths=_BY_OWNER,
+        needs_owner=True,
+        audit=Auditing.ON,
+        owner_right=16,
     ),
-    Command(Ord.FORCE_CLEAR, "TPM_ForceClear", "6.3", force_clear, Nothing),
+    Command(Ord.FORCE_CLEAR, "TPM_ForceClear", "6.3", force_clear, Nothing, audit=Auditing.ON),
     Command(
         Ord.DISABLE_OWNER_CLEAR,
         "TPM_DisableOwnerClear",
@@ -176,6 +185,15 @@ ROWS: Final = (
         Nothing,
         auths=_BY_OWNER,
         needs_owner=True,
+        audit=Auditing.ON,
+        owner_right=15,
     ),
-    Command(Ord.DISABLE_FORCE_CLEAR, "TPM_DisableForceClear", "6.5", disable_force_clear, Nothing),
+    Command(
+        Ord.DISABLE_FORCE_CLEAR,
+        "TPM_DisableForceClear",
+        "6.5",
+        disable_force_clear,
+        Nothing,
+        audit=Auditing.ON,
+    ),
 )

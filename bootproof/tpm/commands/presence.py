@@ -97,7 +97,7 @@ def _assert(tpm: Tpm, bits: int) -> None:
 
 def reset_establishment_bit(tpm: Tpm, _args: Nothing) -> None:
     """BAD_LOCALITY unless it comes from locality 3 or 4."""
-    reset_established(tpm, tpm.locality)
+    tpm.commit_flags(established=False)
 
 
 def reset_established(tpm: Tpm, locality: int) -> None:
@@ -130,5 +130,6 @@ ROWS: Final = (
         reset_establishment_bit,
         Nothing,
         In.OFF,
+        localities=_TRUSTED_LOCALITIES,
     ),
 )

@@ -160,5 +160,6 @@ ROWS: Final = (
         SetCapabilityIn,
         In.OFF,
         auths=(0, 1),
+        owner_right=12,
     ),
 )

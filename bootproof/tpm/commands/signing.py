@@ -198,8 +198,8 @@ def tick_stamp_blob(call: Call, args: TickStampIn) -> TickStampOut:
 
 _ROW: Final = partial(Command, auths=(0, 1), handles=1, needs_owner=True)
 ROWS: Final = (
-    _ROW(Ord.SIGN, "TPM_Sign", "13.5", sign, SignIn),
-    _ROW(Ord.QUOTE, "TPM_Quote", "16.3", quote, QuoteIn),
-    _ROW(Ord.QUOTE2, "TPM_Quote2", "16.5", quote2, Quote2In),
-    _ROW(Ord.TICK_STAMP_BLOB, "TPM_TickStampBlob", "23.2", tick_stamp_blob, TickStampIn),
+    _ROW(Ord.SIGN, "TPM_Sign", "13.5", sign, SignIn, key_right=14),
+    _ROW(Ord.QUOTE, "TPM_Quote", "16.3", quote, QuoteIn, key_right=3),
+    _ROW(Ord.QUOTE2, "TPM_Quote2", "16.5", quote2, Quote2In, key_right=19),
+    _ROW(Ord.TICK_STAMP_BLOB, "TPM_TickStampBlob", "23.2", tick_stamp_blob, TickStampIn, key_right=27),
 )

@@ -206,8 +206,32 @@ def unbind(call: Call, args: UnbindIn) -> DataOut:
 
 
 ROWS: Final = (
-    Command(Ord.SEAL, "TPM_Seal", "10.1", seal, SealIn, auths=(1,), handles=1, needs_owner=True),
-    Command(Ord.SEALX, "TPM_Sealx", "10.7", sealx, SealIn, auths=(1,), handles=1, needs_owner=True),
-    Command(Ord.UNSEAL, "TPM_Unseal", "10.2", unseal, UnsealIn, auths=(1, 2), handles=1, needs_owner=True),
-    Command(Ord.UNBIND, "TPM_UnBind", "10.3", unbind, UnbindIn, auths=(0, 1), handles=1, needs_owner=True),
+    Command(
+        Ord.SEAL, "TPM_Seal", "10.1", seal, SealIn, auths=(1,), handles=1, needs_owner=True, key_right=1
+    ),
+    Command(
+        Ord.SEALX, "TPM_Sealx", "10.7", sealx, SealIn, auths=(1,), handles=1, needs_owner=True, key_right=18
+    ),
+    Command(
+        Ord.UNSEAL,
+        "TPM_Unseal",
+        "10.2",
+        unseal,
+        UnsealIn,
+        auths=(1, 2),
+        handles=1,
+        needs_owner=True,
+        key_right=2,
+    ),
+    Command(
+        Ord.UNBIND,
+        "TPM_UnBind",
+        "10.3",
+        unbind,
+        UnbindIn,
+        auths=(0, 1),
+        handles=1,
+        needs_owner=True,
+        key_right=4,
+    ),
 )

@@ -286,6 +286,7 @@ ROWS: Final = (
         out_handles=1,
         needs_owner=True,
         wrappable=False,
+        key_right=21,
     ),
     Command(
         Ord.EXECUTE_TRANSPORT,
@@ -307,5 +308,6 @@ ROWS: Final = (
         handles=1,
         needs_owner=True,
         wrappable=False,
+        key_right=20,
     ),
 )

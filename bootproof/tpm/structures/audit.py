@@ -5,40 +5,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.structures.counters import LABEL_SIZE, CounterValue
 from bootproof.tpm.wire import Structure, digest, nested, sized32, structure, structure_tag, uint32
 
 _ORDINAL_SIZE: Final = 4
-_AUDITED_BY_DEFAULT: Final = (  # Part 2, 17
-    Ord.TAKE_OWNERSHIP,
-    Ord.CHANGE_AUTH_OWNER,
-    Ord.CREATE_WRAP_KEY,
-    Ord.CREATE_MIGRATION_BLOB,
-    Ord.CONVERT_MIGRATION_BLOB,
-    Ord.AUTHORIZE_MIGRATION_KEY,
-    Ord.CREATE_MAINTENANCE_ARCHIVE,
-    Ord.LOAD_MAINTENANCE_ARCHIVE,
-    Ord.KILL_MAINTENANCE_FEATURE,
-    Ord.LOAD_MANU_MAINT_PUB,
-    Ord.READ_MANU_MAINT_PUB,
-    Ord.OWNER_CLEAR,
-    Ord.DISABLE_OWNER_CLEAR,
-    Ord.FORCE_CLEAR,
-    Ord.DISABLE_FORCE_CLEAR,
-    Ord.OWNER_SET_DISABLE,
-    Ord.PHYSICAL_ENABLE,
-    Ord.PHYSICAL_DISABLE,
-    Ord.SET_OWNER_INSTALL,
-    Ord.PHYSICAL_SET_DEACTIVATED,
-    Ord.SET_TEMP_DEACTIVATED,
-    Ord.MAKE_IDENTITY,
-    Ord.ACTIVATE_IDENTITY,
-    Ord.READ_PUBEK,
-    Ord.OWNER_READ_PUBEK,
-    Ord.DISABLE_PUBEK_READ,
-    Ord.SET_ORDINAL_AUDIT_STATUS,
-)
 
 
 def pack_ordinals(ordinals: frozenset[int]) -> bytes:
@@ -52,9 +22,6 @@ def unpack_ordinals(packed: bytes) -> frozenset[int]:
     return frozenset(int.from_bytes(packed[at : at + _ORDINAL_SIZE]) for at in starts)
 
 
-DEFAULT_ORDINALS: Final = pack_ordinals(frozenset(int(ordinal) for ordinal in _AUDITED_BY_DEFAULT))
-
-
 @structure
 class Audit(Structure):
     """auditMonotonicCounter and ordinalAuditStatus of TPM_PERMANENT_DATA (7.4): how many audit sessions
@@ -62,7 +29,7 @@ class Audit(Structure):
     """
 
     count: int = uint32(default=0)
-    ordinals: bytes = sized32(default=DEFAULT_ORDINALS)
+    ordinals: bytes = sized32(default=b"")
 
     @property
     def counter(self) -> CounterValue:

@@ -8,7 +8,6 @@ from typing import Final
 
 from bootproof.tpm.codes import DIGEST_SIZE, Rc, TpmError
 from bootproof.tpm.limits import FAMILY_ROWS
-from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.structures.pcrinfo import PcrInfoShort
 from bootproof.tpm.wire import (
     Structure,
@@ -27,97 +26,19 @@ KEY_BITS: Final = 2  # TPM_DEL_KEY_BITS: they are of a key
 OWNER_BLOB_TAG: Final = 0x002A
 KEY_BLOB_TAG: Final = 0x0027
 
-# Bits of per1 (20.2.1), from 31 down; per2 has none
-_OWNERS_RIGHTS: Final = (
-    Ord.KEY_CONTROL_OWNER,
-    Ord.SET_ORDINAL_AUDIT_STATUS,
-    Ord.DIR_WRITE_AUTH,
-    Ord.CMK_APPROVE_MA,
-    Ord.NV_WRITE_VALUE,
-    Ord.CMK_CREATE_TICKET,
-    Ord.NV_READ_VALUE,
-    Ord.DELEGATE_LOAD_OWNER_DELEGATION,
-    Ord.DAA_JOIN,
-    Ord.AUTHORIZE_MIGRATION_KEY,
-    Ord.CREATE_MAINTENANCE_ARCHIVE,
-    Ord.LOAD_MAINTENANCE_ARCHIVE,
-    Ord.KILL_MAINTENANCE_FEATURE,
-    Ord.OWNER_READ_INTERNAL_PUB,
-    Ord.RESET_LOCK_VALUE,
-    Ord.OWNER_CLEAR,
-    Ord.DISABLE_OWNER_CLEAR,
-    Ord.NV_DEFINE_SPACE,
-    Ord.OWNER_SET_DISABLE,
-    Ord.SET_CAPABILITY,
-    Ord.MAKE_IDENTITY,
-    Ord.ACTIVATE_IDENTITY,
-    Ord.OWNER_READ_PUBEK,
-    Ord.DISABLE_PUBEK_READ,
-    Ord.SET_REDIRECTION,
-    Ord.FIELD_UPGRADE,
-    Ord.DELEGATE_UPDATE_VERIFICATION,
-    Ord.CREATE_COUNTER,
-    Ord.RELEASE_COUNTER_OWNER,
-    Ord.DELEGATE_MANAGE,
-    Ord.DELEGATE_CREATE_OWNER_DELEGATION,
-    Ord.DAA_SIGN,
-)
-# The same for keys (20.2.3), from 28 down
-_KEYS_RIGHTS: Final = (
-    Ord.CMK_CONVERT_MIGRATION,
-    Ord.TICK_STAMP_BLOB,
-    Ord.CHANGE_AUTH_ASYM_START,
-    Ord.CHANGE_AUTH_ASYM_FINISH,
-    Ord.CMK_CREATE_KEY,
-    Ord.MIGRATE_KEY,
-    Ord.LOAD_KEY2,
-    Ord.ESTABLISH_TRANSPORT,
-    Ord.RELEASE_TRANSPORT_SIGNED,
-    Ord.QUOTE2,
-    Ord.SEALX,
-    Ord.MAKE_IDENTITY,
-    Ord.ACTIVATE_IDENTITY,
-    Ord.GET_AUDIT_DIGEST_SIGNED,
-    Ord.SIGN,
-    Ord.CERTIFY_KEY2,
-    Ord.CERTIFY_KEY,
-    Ord.CREATE_WRAP_KEY,
-    Ord.CMK_CREATE_BLOB,
-    Ord.CREATE_MIGRATION_BLOB,
-    Ord.CONVERT_MIGRATION_BLOB,
-    Ord.DELEGATE_CREATE_KEY_DELEGATION,
-    Ord.CHANGE_AUTH,
-    Ord.GET_PUBKEY,
-    Ord.UNBIND,
-    Ord.QUOTE,
-    Ord.UNSEAL,
-    Ord.SEAL,
-    Ord.LOAD_KEY,
-)
-RIGHTS: Final[dict[int, dict[int, int]]] = {
-    kind: {ordinal: 1 << bit for bit, ordinal in enumerate(reversed(ordinals))}
-    for kind, ordinals in ((OWNER_BITS, _OWNERS_RIGHTS), (KEY_BITS, _KEYS_RIGHTS))
-}
-"""TPM_DELEGATIONS: by its kind the bit of `per1` that stands for each ordinal."""
-
 
 @structure
 class Delegations(Structure):
-    """TPM_DELEGATIONS (20.2): which commands."""
+    """TPM_DELEGATIONS (20.2): which commands; a bit of `per1` each (Row.right), `per2` has none."""
 
     tag: int = structure_tag(default=0x001A)
     kind: int = uint32()
     per1: int = uint32()
     per2: int = uint32()
 
-    def check(self, kind: int) -> None:
-        """BAD_PARAMETER unless they are of that kind, and all of their bits have a meaning."""
-        if self.kind != kind or self.per2 or self.per1 & ~sum(RIGHTS[kind].values()):
-            raise TpmError(Rc.BAD_PARAMETER)
-
-    def allow(self, kind: int, ordinal: int) -> bool:
-        """Whether the command is among them."""
-        return self.kind == kind and bool(self.per1 & RIGHTS[kind].get(ordinal, 0))
+    def allow(self, kind: int, right: int) -> bool:
+        """Whether they are of that kind, and that bit of `per1` is among them."""
+        return self.kind == kind and bool(self.per1 & right)
 
     def cover(self, other: Delegations) -> bool:
         """Whether they leave nothing out that the others allow."""
