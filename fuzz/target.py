@@ -99,6 +99,8 @@ def _prepared() -> tuple[dict[Kind, bytes], Made]:
 class Target:
     """One emulator; `run` does actions and raises Crash."""
 
+    busy = False
+
     def __init__(self) -> None:
         content, made = _prepared()
         self.subject = Ours(content)
@@ -123,6 +125,9 @@ class Target:
 
     def shut_down(self) -> None:
         """The process goes on; power is off."""
+
+    def cancel(self) -> None:
+        """Control requests do not come while a command is executed here."""
 
     # actions --------------------------------------------------------------------------------------
 

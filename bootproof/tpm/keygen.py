@@ -94,14 +94,14 @@ def check_pcr_info(key: Key) -> None:
     release_condition(key.pcr_info)
 
 
-def generate(key: Key) -> PrivateKey:
-    """Generate an RSA key as the parameters of `key` say; BAD_KEY_PROPERTY for an unusual exponent."""
-    from bootproof.tpm.crypto.rsa import PrivateKey
-
+def generate(tpm: Tpm, key: Key) -> PrivateKey:
+    """Generate an RSA key as the parameters of `key` say; BAD_KEY_PROPERTY for an unusual exponent, FAIL if
+    that was cancelled.
+    """
     rsa = rsa_parameters(key.parameters)
     if rsa.public_exponent not in _EXPONENTS:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
-    return PrivateKey.generate(rsa.bits, rsa.public_exponent)
+    return tpm.make_key(rsa.bits, rsa.public_exponent)
 
 
 def note_creation(tpm: Tpm, key: Key) -> Key:
@@ -127,7 +127,7 @@ def wrap(parent: LoadedKey, key: Key, secret: StoreAsymKey) -> Key:
 def create(tpm: Tpm, parent: LoadedKey, wanted: Key, usage_auth: bytes, migration_auth: bytes) -> NewKey:
     """Generate a key below `parent`; INVALID_PCR_INFO, BAD_KEY_PROPERTY."""
     noted = note_creation(tpm, wanted)
-    private = generate(wanted)
+    private = generate(tpm, wanted)
     key = replace(noted, public=private.public.modulus, encrypted=b"")
     secret = StoreAsymKey(Payload.ASYM, usage_auth, migration_auth, key.public_digest(), private.prime)
     return NewKey(wrap(parent, key, secret), private)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bootproof.tpm import audit, defence
 from bootproof.tpm.call import AUTH_IN_SIZE, AUTH_OUT_SIZE, AuthIn, Call
@@ -33,6 +33,9 @@ from bootproof.tpm.structures.stclear import StClearData
 from bootproof.tpm.structures.transport import Transport
 from bootproof.tpm.transport import TransportTable
 
+if TYPE_CHECKING:
+    from bootproof.tpm.crypto.rsa import PrivateKey
+
 _HEADER: Final = struct.Struct(">HII")
 _LOG: Final = logging.getLogger("vtpm")
 _HASH_LOCALITY: Final = 4
@@ -41,6 +44,13 @@ _HASH_LOCALITY: Final = 4
 def _unix_time() -> int:
     """Return the milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def _make_key(bits: int, exponent: int) -> PrivateKey:
+    """Generate an RSA key; the one thing that takes long, so a server replaces this with a way to wait."""
+    from bootproof.tpm.crypto.rsa import PrivateKey
+
+    return PrivateKey.generate(bits, exponent)
 
 
 class Store(Protocol):
@@ -87,6 +97,7 @@ class Tpm:
         self.executed = 0
         self.clock: Callable[[], int] = _unix_time
         self.presence_signal = False
+        self.make_key: Callable[[int, int], PrivateKey] = _make_key
         self._gives_up_saved = False
         self._write_failed = False
         self.reload()

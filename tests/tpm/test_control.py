@@ -24,14 +24,19 @@ class FakeTransport:
     def __init__(self) -> None:
         self.taken: list[int] = []
         self.ended = False
+        self.cancelled = False
         self.busy = False
+        self.has_client = False
 
     def take_data_fd(self, descriptor: int) -> bool:
         self.taken.append(descriptor)
-        return not self.busy
+        return not self.has_client
 
     def shut_down(self) -> None:
         self.ended = True
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
 class Side:
@@ -206,7 +211,7 @@ def test_descriptors(side: Side) -> None:
     assert side.ask("00000010") == "00000000"
     assert side.transport.taken == [41]
     side.channel.descriptors = [42]
-    side.transport.busy = True
+    side.transport.has_client = True
     assert side.ask("00000010") == "0000001f"
 
 

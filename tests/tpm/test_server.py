@@ -18,7 +18,8 @@ import pytest
 
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm
-from bootproof.tpm.service.server import Connection, Server
+from bootproof.tpm.service.connections import Connection
+from bootproof.tpm.service.server import Server
 from tests.ports import free_port
 from tests.tpm.conftest import (
     CONTROL,

@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm
-from bootproof.tpm.service.server import DataConnection, Server
+from bootproof.tpm.service.connections import DataConnection
+from bootproof.tpm.service.server import Server
 from bootproof.tpm.service.stream import CommandStream
 from tests.tpm.conftest import PATIENCE, MemoryStore, request
 

@@ -203,7 +203,7 @@ def change_auth_asym_start(call: Call, args: AsymStartIn) -> AsymStartOut:
     kind = KeyUsage.AUTHCHANGE, KeyFlag.VOLATILE, AuthUsage.NEVER
     wanted = Key(VERSION_1_1, *kind, args.parameters, b"", b"", b"")
     keygen.check_parameters(wanted)
-    private = keygen.generate(wanted)
+    private = keygen.generate(tpm, wanted)
     key = replace(wanted, public=private.public.modulus)
     none = bytes(DIGEST_SIZE)
     secret = StoreAsymKey(Payload.ASYM, none, none, key.public_digest(), private.prime)

@@ -162,7 +162,7 @@ def create_key(call: Call, args: CreateKeyIn) -> KeyOut:
     usage_auth = call.decrypt_auth(args.usage_auth)
     call.end_session()
     noted = keygen.note_creation(tpm, wanted)
-    private = keygen.generate(wanted)
+    private = keygen.generate(tpm, wanted)
     key = replace(noted, public=private.public.modulus, encrypted=b"")
     secret = StoreAsymKey(
         Payload.MIGRATE_RESTRICTED,

@@ -98,14 +98,12 @@ class ReadPubekIn(Structure):
     anti_replay: bytes = digest()
 
 
-def make_ek(parameters: KeyParameters) -> StoredKey:
+def make_ek(tpm: Tpm, parameters: KeyParameters) -> StoredKey:
     """Generate an endorsement key; BAD_KEY_PROPERTY unless it is RSA with 2048 bits (14.1)."""
-    from bootproof.tpm.crypto.rsa import PrivateKey
-
     wanted = rsa_parameters(parameters)
     if wanted.bits != _EK_BITS or wanted.primes != 2 or wanted.public_exponent != DEFAULT_EXPONENT:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
-    private = PrivateKey.generate(_EK_BITS)
+    private = tpm.make_key(_EK_BITS, DEFAULT_EXPONENT)
     kind = KeyParameters(Algorithm.RSA, EncScheme.OAEP_SHA1_MGF1, SigScheme.NONE, parameters.parameters)
     key = Key(KEY12_HEAD, KeyUsage.STORAGE, 0, AuthUsage.ALWAYS, kind, b"", private.public.modulus, b"")
     none = bytes(DIGEST_SIZE)

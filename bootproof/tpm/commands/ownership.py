@@ -118,7 +118,7 @@ def _make_srk(tpm: Tpm, wanted: Key, auth: bytes, proof: bytes) -> StoredKey:
     from bootproof.tpm.keygen import generate, note_creation
 
     noted = note_creation(tpm, wanted)
-    private = generate(wanted)
+    private = generate(tpm, wanted)
     key = replace(noted, public=private.public.modulus, encrypted=b"")
     secret = StoreAsymKey(Payload.ASYM, auth, proof, key.public_digest(), private.prime)
     return StoredKey(Handle.SRK, key, secret)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One thread, one selector, no call that blocks for longer than a moment: data, control and monitor
-connections around one TPM.
+"""One selector, no call that blocks for longer than a moment: data, control and monitor connections around
+one TPM. Everything is done in one thread, but for RSA keys: see `wait_for`.
 
 One data client and one control client are served at a time; further ones wait in the backlog, as with
 swtpm. A client that does not read its responses is not read from either, and delays nobody else; one that
@@ -9,205 +9,30 @@ stops in the middle of a request is answered or sent away.
 
 from __future__ import annotations
 
-import logging
 import os
 import selectors
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
+from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.machine import Tpm
+from bootproof.tpm.service.background import Job, T
 from bootproof.tpm.service.blobs import Keys
-from bootproof.tpm.service.control import ControlChannel, ProtocolError
+from bootproof.tpm.service.connections import Connection, ControlConnection, DataConnection
+from bootproof.tpm.service.control import ControlChannel
 from bootproof.tpm.service.device import Device
 from bootproof.tpm.service.monitor import Monitor
-from bootproof.tpm.service.sockets import Listener, is_socket, prepare, wait_a_moment
+from bootproof.tpm.service.sockets import Listener, is_socket
 from bootproof.tpm.service.stream import CommandStream
 
-_LOG: Final = logging.getLogger("vtpm")
-_CHUNK: Final = 8192  # more than a command; a larger buffer costs time at every command
-_MOST_DESCRIPTORS: Final = 4
+if TYPE_CHECKING:
+    from bootproof.tpm.crypto.rsa import PrivateKey
+
 _MOST_MONITORS: Final = 8
-_MOST_IN_A_ROW: Final = 16  # commands before the other connections have their turn
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-
-
-class Feed(Protocol):
-    """What interprets the bytes of a connection."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take bytes, return the response."""
-
-
-class Connection:
-    """A non-blocking connection and what is still to be sent over it."""
-
-    def __init__(
-        self,
-        server: Server,
-        peer: socket.socket | Device,
-        feed: Feed,
-        on_close: Callable[[Connection], None],
-    ) -> None:
-        if isinstance(peer, socket.socket):
-            prepare(peer)
-        self.peer = peer
-        self.feed = feed
-        self._server = server
-        self._on_close = on_close
-        self._unsent = b""
-        self._closed = False
-        self.disconnect = False
-        server.selector.register(peer, _READ, self.ready)
-
-    def ready(self, _events: int) -> None:
-        """Go on sending if something is unsent, else read and answer."""
-        if self._closed:  # by an earlier event of the same round
-            return
-        if self._unsent:
-            self.send(b"")
-            self.resume()
-            return
-        self.serve()
-
-    def serve(self) -> bool:
-        """Read and answer; False if nothing has arrived or the peer is gone."""
-        try:
-            data = self.receive()
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        if data:
-            self.answer(data)
-        else:
-            self.close()
-        return bool(data)
-
-    def answer(self, data: bytes) -> None:
-        """Let the feed interpret what has arrived, and send its response."""
-        try:
-            answer = self.feed.feed(data)
-        except ProtocolError as error:
-            _LOG.warning("connection closed: %s", error)
-            self.close()
-            return
-        if answer:
-            self.send(answer)
-
-    def receive(self) -> bytes:
-        """Return what has arrived; nothing means that the peer has closed."""
-        return self.peer.recv(_CHUNK)
-
-    def send(self, data: bytes) -> None:
-        """Send now what the peer takes, and the rest when it takes more."""
-        waiting = bool(self._unsent)
-        if waiting:
-            data = self._unsent + data
-        try:
-            sent = self.peer.send(data, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.close()
-            return
-        if waiting or sent < len(data):
-            self._unsent = data[sent:]
-        if bool(self._unsent) != waiting:
-            self._server.selector.modify(self.peer, _WRITE if self._unsent else _READ, self.ready)
-        if self.disconnect and not self._unsent:
-            self.close()
-
-    def resume(self) -> None:
-        """Go on with what had to wait until the peer has taken the responses before; here: nothing."""
-
-    def close(self) -> None:
-        """Forget the peer."""
-        if self._closed:
-            return
-        self._closed = True
-        self._server.selector.unregister(self.peer)
-        self.peer.close()
-        self._on_close(self)
-
-
-class DataConnection(Connection):
-    """A connection that carries commands.
-
-    Who has got a response often has the next command ready. To wait for it in `recv` instead of the selector
-    saves a system call, which is a quarter of the time of a short command. Others wait a little (see above).
-    """
-
-    feed: CommandStream
-
-    def __init__(
-        self,
-        server: Server,
-        peer: socket.socket | Device,
-        feed: CommandStream,
-        on_close: Callable[[Connection], None],
-    ) -> None:
-        super().__init__(server, peer, feed, on_close)
-        if isinstance(peer, socket.socket):
-            wait_a_moment(peer)
-
-    def ready(self, events: int) -> None:
-        """Answer the command that has come, and those that follow at once."""
-        super().ready(events)
-        if not isinstance(self.peer, socket.socket):  # the kernel's TPM proxy waits for ever
-            return
-        for _ in range(_MOST_IN_A_ROW):
-            if self._closed or self._unsent or self.feed.deadline is not None or not self.serve():
-                return
-
-    def expire(self) -> None:
-        """Answer the command that does not become complete."""
-        self.send(self.feed.give_up())
-
-
-class ControlConnection(Connection):
-    """A connection whose bytes may come with descriptors."""
-
-    feed: ControlChannel
-    peer: socket.socket
-
-    def receive(self) -> bytes:
-        """Return what has arrived, its descriptors in the channel; close those that nobody asked for."""
-        if self.peer.family != socket.AF_UNIX:
-            return self.peer.recv(_CHUNK)
-        data, descriptors, _, _ = socket.recv_fds(
-            self.peer, _CHUNK, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-        )
-        self.drop_descriptors()
-        self.feed.descriptors = descriptors
-        return data
-
-    def answer(self, data: bytes) -> None:
-        """Let the channel answer, as long as the peer takes its responses."""
-        super().answer(data)
-        self.resume()
-
-    def resume(self) -> None:
-        """Answer the requests that had to wait."""
-        while self.feed.paused and not self._unsent and not self._closed:
-            super().answer(b"")
-
-    def expire(self) -> None:
-        """Send the peer away whose request does not become complete: others may be waiting."""
-        _LOG.warning("control connection closed: half a request, and then nothing")
-        self.close()
-
-    def drop_descriptors(self) -> None:
-        """Close the descriptors that no request has taken."""
-        while self.feed.descriptors:
-            os.close(self.feed.descriptors.pop())
-
-    def close(self) -> None:
-        """Forget the peer and its descriptors."""
-        self.drop_descriptors()
-        super().close()
+_READ: Final = selectors.EVENT_READ
 
 
 class Server:
@@ -216,9 +41,12 @@ class Server:
     def __init__(self, tpm: Tpm, terminate: bool = False, keys: Keys | None = None) -> None:
         self.tpm = tpm
         self._keys = keys
+        self._make_key, tpm.make_key = tpm.make_key, self._make_key_meanwhile
         self.selector = selectors.DefaultSelector()
         self._terminate = terminate
         self._done = False
+        self.busy = False
+        self._cancelled = False
         self._data: DataConnection | None = None
         self._control: ControlConnection | None = None
         self._monitors: set[Connection] = set()
@@ -273,6 +101,40 @@ class Server:
         """End after the present event."""
         self._done = True
 
+    def cancel(self) -> None:
+        """End the command that is being executed, if it is one that takes long."""
+        self._cancelled = True
+
+    # work that takes long -------------------------------------------------------------------------
+
+    def _make_key_meanwhile(self, bits: int, exponent: int) -> PrivateKey:
+        """Make a key for the command that is being executed."""
+        return self.wait_for(lambda: self._make_key(bits, exponent))
+
+    def wait_for(self, work: Callable[[], T]) -> T:
+        """Do this in a thread, and meanwhile serve everybody but the data client; the control channel only
+        answers CANCEL. FAIL, without waiting any longer, if that comes, or the program is to end.
+        """
+        job = Job(work)
+        self.busy, self._cancelled = True, False
+        data = self._data
+        if data is not None:
+            self.selector.unregister(data.peer)
+        finished: list[int] = []
+        self.selector.register(job.done, _READ, finished.append)
+        try:
+            while not (finished or self._cancelled or self._done):
+                self._step()
+        finally:
+            self.selector.unregister(job.done)
+            job.done.close()
+            if data is not None:
+                self.selector.register(data.peer, _READ, data.ready)
+            self.busy = False
+        if not finished:
+            raise TpmError(Rc.FAIL)
+        return job.result()
+
     # the loop -------------------------------------------------------------------------------------
 
     def run(self, wake_up: socket.socket) -> None:
@@ -285,8 +147,14 @@ class Server:
 
     def _loop(self) -> None:
         while not self._done:
-            for key, events in self.selector.select(self._patience()):
-                key.data(events)
+            self._step()
+            if self._control is not None:
+                self._control.catch_up()
+
+    def _step(self) -> None:
+        """Wait for events and deal with them."""
+        for key, events in self.selector.select(self._patience()):
+            key.data(events)
 
     def _patience(self) -> float | None:
         """Return the seconds to wait for events; None: for ever. What is overdue is dealt with now."""
@@ -316,7 +184,7 @@ class Server:
 
     def _accept_control(self, _events: int) -> None:
         assert self._control_listener is not None
-        peer = _accept(self._control_listener)
+        peer = None if self._control is not None else _accept(self._control_listener)
         if peer is not None:
             self.serve_control(peer)
 
