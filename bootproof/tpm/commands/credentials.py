@@ -128,7 +128,7 @@ def _install_ek(tpm: Tpm, parameters: KeyParameters, *, revocable: bool, reset: 
     permanent = tpm.permanent
     if permanent.ek is not None:
         raise TpmError(Rc.DISABLED_CMD)
-    ek = make_ek(parameters)
+    ek = make_ek(tpm, parameters)
     flags = replace(permanent.flags, cekp_used=True, enable_revoke_ek=revocable)
     tpm.commit(replace(permanent, ek=ek, ek_reset=reset, flags=flags))
 
