@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from bootproof.tpm.persistence.store import Kind
 from tests.tpm.client import admin, owner, steps_keys, steps_owner
 from tests.tpm.client.catalogue import requests
 from tests.tpm.client.constants import Code, Tag
 from tests.tpm.client.differences import reason
 from tests.tpm.client.faults import inject, sized_anew
-from tests.tpm.client.fixtures import needs_swtpm
 from tests.tpm.client.prepared import OWNER_SECRET
 from tests.tpm.client.subjects import Ours, Subject, Swtpm
-from tests.tpm.client.twin import Outcome, Stock, World, outcome, stock
+from tests.tpm.client.twin import Outcome, World, outcome, stock
 from tests.tpm.client.wire import u16
 
-pytestmark = needs_swtpm
+pytest_plugins = ("tests.tpm.client.fixtures",)
 
 STEPS = (*steps_keys.STEPS, *steps_owner.STEPS)
 LENGTH = int(os.environ.get("DIFFERENTIAL_STEPS", "150"))
@@ -45,27 +42,19 @@ UNPARSED = (
 class Twins:
     """Starts pairs of TPMs: new ones, and with the owner and the keys that each side made once."""
 
-    def __init__(self, folders: pytest.TempPathFactory) -> None:
-        self._folders = folders
+    def __init__(self, blank: Swtpm) -> None:
+        self._blank = blank
         self._running: list[Subject] = []
-        self._content: dict[Kind, bytes]
-        self._state: Path
-        self._stocks: tuple[Stock, Stock]
-
-    def stock_up(self) -> None:
-        ours, theirs = Ours(), Swtpm(self._folders.mktemp("s"))
-        try:
-            self._stocks = stock(ours.tpm), stock(theirs.tpm)
-        finally:
-            theirs.close()
-        self._content, self._state = ours.frozen(), theirs.state
+        ours, self._theirs = Ours(), blank.copy()
+        self._stocks = stock(ours.tpm), stock(self._theirs.tpm)
+        self._theirs.power_cycle()
+        self._content = ours.frozen()
 
     def new(self) -> tuple[Subject, Subject]:
-        return self._begin(Ours(), Swtpm(self._folders.mktemp("s")))
+        return self._begin(Ours(), self._blank.copy())
 
     def owned(self) -> tuple[World, World]:
-        theirs = Swtpm(self._folders.mktemp("s"), self._state)
-        first, second = self._begin(Ours(self._content), theirs)
+        first, second = self._begin(Ours(self._content), self._theirs.copy())
         return World(first, self._stocks[0]), World(second, self._stocks[1])
 
     def _begin(self, ours: Ours, theirs: Swtpm) -> tuple[Subject, Subject]:
@@ -79,9 +68,8 @@ class Twins:
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
-    made = Twins(tmp_path_factory)
-    made.stock_up()
+def twins(blank_swtpm: Swtpm) -> Iterator[Twins]:
+    made = Twins(blank_swtpm)
     yield made
     made.stop()
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -26,8 +25,7 @@ from bootproof.tpm.persistence.store import Kind
 from tests.tpm.client.prepared import Made, Owned, prepare
 from tests.tpm.client.subjects import Ours, Subject, Swtpm
 
-needs_swtpm = pytest.mark.skipif(shutil.which("swtpm") is None, reason="swtpm is not installed")
-_NAMES = ["ours", pytest.param("swtpm", marks=needs_swtpm)]
+_NAMES = ("ours", "swtpm")
 
 
 @pytest.fixture(scope="session")
@@ -39,14 +37,23 @@ def prepared_ours() -> tuple[dict[Kind, bytes], Made]:
 
 
 @pytest.fixture(scope="session")
-def prepared_swtpm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Made]:
-    """The state directory of swtpm with an owner."""
-    subject = Swtpm(tmp_path_factory.mktemp("s"))
-    try:
-        made = prepare(subject.tpm)
-    finally:
-        subject.close()
-    return subject.state, made
+def blank_swtpm() -> Iterator[Swtpm]:
+    """swtpm's TPM as it is when it is new, to be copied."""
+    if shutil.which("swtpm") is None:
+        pytest.skip("swtpm is not installed")
+    subject = Swtpm.begin()
+    yield subject
+    subject.close()
+
+
+@pytest.fixture(scope="session")
+def prepared_swtpm(blank_swtpm: Swtpm) -> Iterator[tuple[Swtpm, Made]]:
+    """swtpm's TPM with an owner, to be copied."""
+    subject = blank_swtpm.copy()
+    made = prepare(subject.tpm)
+    subject.power_cycle()
+    yield subject, made
+    subject.close()
 
 
 @pytest.fixture
@@ -57,10 +64,8 @@ def ours() -> Iterator[Ours]:
 
 
 @pytest.fixture
-def swtpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swtpm]:
-    if shutil.which("swtpm") is None:
-        pytest.skip("swtpm is not installed")
-    subject = Swtpm(tmp_path_factory.mktemp("s"))
+def swtpm(blank_swtpm: Swtpm) -> Iterator[Swtpm]:
+    subject = blank_swtpm.copy()
     yield subject
     subject.close()
 
@@ -80,12 +85,9 @@ def ours_owned(prepared_ours: tuple[dict[Kind, bytes], Made]) -> Iterator[Owned]
 
 
 @pytest.fixture
-def swtpm_owned(
-    prepared_swtpm: tuple[Path, Made], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Owned]:
-    state, made = prepared_swtpm
-    subject = Swtpm(tmp_path_factory.mktemp("s"), state)
-    yield Owned(subject, made)
+def swtpm_owned(prepared_swtpm: tuple[Swtpm, Made]) -> Iterator[Owned]:
+    subject = prepared_swtpm[0].copy()
+    yield Owned(subject, prepared_swtpm[1])
     subject.close()
 
 

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The TPMs that are tested: ours in this process, and swtpm as a program; both with power and localities."""
+"""The TPMs that are tested: ours in this process, and swtpm's in another; both with power and localities."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
-import time
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +13,11 @@ from bootproof import process
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.machine import Tpm as Emulator
 from bootproof.tpm.persistence.store import Kind
-from tests.tpm.client import admin
+from tests.tpm.client import admin, libtpms
 from tests.tpm.client.tpm import Tpm
 
 PATIENCE = 20.0
-_CMD_INIT, _CMD_SET_LOCALITY = 2, 5
+_ROOT = Path(__file__).parents[3]
 
 
 class Memory:
@@ -83,51 +81,55 @@ class Ours:
 
 
 class Swtpm:
-    """swtpm's TPM 1.2 over Unix sockets in `at` (a short, empty path); `state` is copied if given."""
+    """swtpm's TPM 1.2: its library, in a process of its own at the other end of `peer`; see libtpms.py."""
 
     name = "swtpm"
 
-    def __init__(self, at: Path, state: Path | None = None) -> None:
-        self.state = at / "state"
-        if state is None:
-            self.state.mkdir()
-        else:
-            shutil.copytree(state, self.state, ignore=shutil.ignore_patterns(".lock"))
-        self._process = process.spawn(
-            [
-                *("swtpm", "socket", "--tpmstate", f"dir={self.state}"),
-                *("--server", f"type=unixio,path={at}/data"),
-                *("--ctrl", f"type=unixio,path={at}/ctrl"),
-            ],
-            stderr=subprocess.DEVNULL,
-        )
-        self._data, self._control = _connected(at / "data"), _connected(at / "ctrl")
-        self.tpm = Tpm(self._execute)
-        self.power_cycle()
+    def __init__(self, peer: socket.socket, server: subprocess.Popen[bytes] | None = None) -> None:
+        self._peer, self._server = peer, server
+        self._peer.settimeout(PATIENCE)
+        self.tpm = Tpm(lambda request: self._ask(libtpms.COMMAND, request))
 
-    def _execute(self, request: bytes) -> bytes:
-        """Send a command; swtpm answers nothing to some that are incomplete, which is a test's fault."""
-        self._data.sendall(request)
-        return receive(self._data)
+    @classmethod
+    def begin(cls) -> Swtpm:
+        """Return a new TPM after TPM_Startup(ST_CLEAR)."""
+        peer, theirs = _pair()
+        with theirs:
+            argv = [sys.executable, "-m", "tests.tpm.client.libtpms"]
+            server = process.spawn(argv, cwd=_ROOT, stdin=theirs.fileno(), stderr=None)
+        made = cls(peer, server)
+        made.power_cycle()
+        return made
 
-    def _ask(self, code: int, body: bytes, size: int) -> bytes:
-        self._control.sendall(code.to_bytes(4) + body)
-        answer = self._control.recv(size, socket.MSG_WAITALL)
-        assert answer[:4] == bytes(4), answer.hex()
-        return answer
+    def copy(self) -> Swtpm:
+        """Return another TPM, in the same state."""
+        peer, theirs = _pair()
+        with theirs:
+            socket.send_fds(self._peer, [libtpms.COPY], [theirs.fileno()])
+            assert self._peer.recv(1) == libtpms.COPY
+        return Swtpm(peer)
+
+    def _ask(self, letter: bytes, data: bytes = b"") -> bytes:
+        self._peer.send(letter + data)
+        return self._peer.recv(libtpms.PACKET)
 
     def power_cycle(self, startup: int | None = admin.Startup.CLEAR) -> None:
-        self._ask(_CMD_INIT, bytes(4), 4)
+        code = self._ask(libtpms.INIT)
+        assert code == bytes(4), code.hex()
         if startup is not None:
             admin.startup(self.tpm, startup)
 
     def set_locality(self, locality: int) -> None:
-        self._ask(_CMD_SET_LOCALITY, bytes([locality, 0, 0, 0]), 4)
+        self._ask(libtpms.LOCALITY, bytes([locality]))
 
     def close(self) -> None:
-        self._data.close()
-        self._control.close()
-        process.end(self._process)
+        self._peer.close()
+        if self._server is not None:
+            self._server.wait(PATIENCE)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def receive(peer: socket.socket) -> bytes:
@@ -145,16 +147,3 @@ def over(peer: socket.socket) -> Tpm:
         return receive(peer)
 
     return Tpm(execute)
-
-
-def _connected(path: Path) -> socket.socket:
-    """Return a connection to a socket that is about to appear."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        peer = socket.socket(socket.AF_UNIX)
-        peer.settimeout(PATIENCE)
-        if not peer.connect_ex(os.fspath(path)):
-            return peer
-        peer.close()
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.01)
