@@ -4,6 +4,10 @@
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
+# With the options of pytest-xdist: as many processes as processors. A machine test is one busy processor and up
+# to 1 GB of memory; tests/conftest.py says which of them stay together.
+UNITS := -n auto --dist worksteal
+MACHINES := -n auto --maxprocesses 4 --dist loadscope
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,11 +19,11 @@ demo: setup-build  ## set up this machine, build the demo ISO, boot it and judge
 
 test: test-unit  ## set up this machine, run all tests: unit tests, then those that build and boot machines
 	@echo "== machine tests"
-	$(PYTEST) -m qemu
+	$(PYTEST) $(MACHINES) --durations 10 -m qemu
 
-test-unit: setup-test  ## the tests that need no machine, with linters and types: seconds
+test-unit: setup-test  ## the tests that need no machine, with linters and types: minutes
 	@echo "== unit tests, linters, types"
-	$(PYTEST)
+	$(PYTEST) $(UNITS)
 
 test-matrix: setup-test  ## every suite, recipe, medium and TPM, built and booted: an hour
 	@echo "== machine tests, all suites and ways to boot"
