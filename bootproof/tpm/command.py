@@ -46,6 +46,7 @@ class Row:
 
     `section` is its place in Part 3. `owner_right` and `key_right` say which bit of TPM_DELEGATIONS.per1
     lets a delegate of the owner, or of a key, run it (Part 2, 20.2); None where nobody can be given it.
+    `handles` says how many of its first parameters are handles that no HMAC is about.
     """
 
     ordinal: int
@@ -53,6 +54,12 @@ class Row:
     section: str
     owner_right: int | None = field(default=None, kw_only=True)
     key_right: int | None = field(default=None, kw_only=True)
+    handles: int = field(default=0, kw_only=True)
+
+    @property
+    def clear_sizes(self) -> tuple[int, int]:
+        """How many of the first bytes of its parameters, and of its response's, no transport encrypts."""
+        return _HANDLE_SIZE * self.handles, 0
 
     def right(self, kind: int) -> int:
         """Return its bit among the rights of that kind (OWNER_BITS, KEY_BITS), 0 for none."""
@@ -67,8 +74,8 @@ class Command(Row):
 
     `handler(subject, parameters)` returns the response's parameters, or None if it has none. The subject is
     the Tpm for a command that never has an authorisation, a Call for all others. `auths` says how many
-    authorisations may come with it, `handles` and `out_handles` how many of its first parameters are
-    handles that no HMAC is about. `needs_owner` refuses it with NOSRK as long as there is no owner (Part 2,
+    authorisations may come with it, `out_handles` how many of its response's first parameters are handles
+    that no HMAC is about. `needs_owner` refuses it with NOSRK as long as there is no owner (Part 2,
     17), `localities` with BAD_LOCALITY if it comes from another one.
 
     For transport sessions (Part 3, 24.2): whether it is `wrappable` in one; `clear_in` and `clear_out`, how
@@ -80,7 +87,6 @@ class Command(Row):
     parameters: type[Structure]
     allowed: In = In.NONE
     auths: tuple[int, ...] = (0,)
-    handles: int = 0
     out_handles: int = 0
     keeps_sha1: bool = False
     needs_owner: bool = False
@@ -93,7 +99,6 @@ class Command(Row):
 
     @property
     def clear_sizes(self) -> tuple[int, int]:
-        """How many of the first bytes of its parameters, and of its response's, no transport encrypts."""
         into = _HANDLE_SIZE * self.handles if self.clear_in is None else self.clear_in
         out = _HANDLE_SIZE * self.out_handles if self.clear_out is None else self.clear_out
         return into, out

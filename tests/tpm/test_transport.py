@@ -199,7 +199,6 @@ class TestExecute:
             b"\0\xc1",
             bytes.fromhex("00c10000000a"),
             bytes.fromhex("00c10000000b000000f1"),
-            bytes.fromhex("00c10000000a000000ff"),
             bytes.fromhex("00c20000000a000000f1"),
             bytes.fromhex("00c10000000a00000015"[:-2] + "18"),
         ],
@@ -209,6 +208,28 @@ class TestExecute:
         body = sized(wrapped) + u32(session.handle) + bytes(41)
         code = ours_owned.tpm.code(Ord.EXECUTE_TRANSPORT, body, tag=Tag.AUTH1_COMMAND)
         assert code == Code.BAD_PARAMETER
+        with refused(Code.INVALID_AUTHHANDLE):
+            session.tpm.code(Ord.GET_TICKS)
+
+    def test_execute_transport_of_commands_that_the_tpm_does_not_have(self, both_owned: Owned) -> None:
+        session = encrypted(both_owned)
+        maintenance = (Ord.CREATE_MAINTENANCE_ARCHIVE, Ord.KILL_MAINTENANCE_FEATURE, Ord.READ_MANU_MAINT_PUB)
+        for ordinal in (*maintenance, Ord.GET_ORDINAL_AUDIT_STATUS):
+            assert session.tpm.code(ordinal, bytes(40)) == Code.BAD_ORDINAL, ordinal
+        assert session.tpm.code(Ord.GET_TICKS) == 0
+
+    def test_execute_transport_of_more_that_the_tpm_does_not_have(self, ours_owned: Owned) -> None:
+        """They begin with a handle, which is not encrypted. swtpm has DAA, and wants the others' handles
+        encrypted.
+        """
+        session = encrypted(ours_owned, ENCRYPT | LOG)
+        for ordinal in (Ord.DAA_JOIN, Ord.DAA_SIGN, Ord.CERTIFY_SELF_TEST, Ord.GET_CAPABILITY_SIGNED):
+            assert session.tpm.code(ordinal, bytes(40)) == Code.BAD_ORDINAL
+
+    def test_execute_transport_of_an_unknown_ordinal_ends_the_session(self, both_owned: Owned) -> None:
+        session = transport.establish(both_owned.tpm, PLAIN, SECRET)
+        with refused(Code.BAD_ORDINAL):
+            session.tpm.code(0xFF)
         with refused(Code.INVALID_AUTHHANDLE):
             session.tpm.code(Ord.GET_TICKS)
 
@@ -234,7 +255,7 @@ class TestExecute:
 
         ours_owned.tpm.tamper = flip
         session.outer.tamper = flip
-        with pytest.raises(Exception, match=r"AUTHFAIL|BAD_PARAMETER|INVALID_AUTHHANDLE|BADTAG"):
+        with pytest.raises(Exception, match=r"AUTHFAIL|BAD_PARAMETER|BAD_ORDINAL|INVALID_AUTHHANDLE|BADTAG"):
             integrity.extend(session.tpm, 10, sha1(b"x"))
         ours_owned.tpm.tamper = None
         assert ours_owned.tpm.raw(Ord.PCR_READ, u32(10)) == before

@@ -22,10 +22,22 @@ _NO_MAINTENANCE: Final = "no manufacturer has a key for copies of the SRK"
 
 ABSENT: Final = (
     Absent(
-        Ord.DAA_JOIN, "TPM_DAA_Join", "26.1", "optional", "no direct anonymous attestation", owner_right=23
+        Ord.DAA_JOIN,
+        "TPM_DAA_Join",
+        "26.1",
+        "optional",
+        "no direct anonymous attestation",
+        handles=1,
+        owner_right=23,
     ),
     Absent(
-        Ord.DAA_SIGN, "TPM_DAA_Sign", "26.2", "optional", "no direct anonymous attestation", owner_right=0
+        Ord.DAA_SIGN,
+        "TPM_DAA_Sign",
+        "26.2",
+        "optional",
+        "no direct anonymous attestation",
+        handles=1,
+        owner_right=0,
     ),
     Absent(
         Ord.CREATE_MAINTENANCE_ARCHIVE,
@@ -70,7 +82,9 @@ ABSENT: Final = (
         "no redirected input and output",
         owner_right=7,
     ),
-    Absent(Ord.GET_CAPABILITY_SIGNED, "TPM_GetCapabilitySigned", "28.1", "deleted", "had no use"),
+    Absent(
+        Ord.GET_CAPABILITY_SIGNED, "TPM_GetCapabilitySigned", "28.1", "deleted", "had no use", handles=1
+    ),
     Absent(
         Ord.GET_ORDINAL_AUDIT_STATUS,
         "TPM_GetOrdinalAuditStatus",
@@ -78,7 +92,7 @@ ABSENT: Final = (
         "deleted",
         "GetAuditDigest lists them",
     ),
-    Absent(Ord.CERTIFY_SELF_TEST, "TPM_CertifySelfTest", "28.3", "deleted", "had no use"),
+    Absent(Ord.CERTIFY_SELF_TEST, "TPM_CertifySelfTest", "28.3", "deleted", "had no use", handles=1),
     Absent(Ord.GET_AUDIT_EVENT, "TPM_GetAuditEvent", "", "deleted", "TPM 1.1's log of events"),
     Absent(Ord.GET_AUDIT_EVENT_SIGNED, "TPM_GetAuditEventSigned", "", "deleted", "TPM 1.1's log of events"),
 )

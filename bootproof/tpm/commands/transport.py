@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.call import AUTH_IN_SIZE, AUTH_OUT_SIZE
 from bootproof.tpm.codes import DIGEST_SIZE, HEADER_SIZE, MOST_AUTHS, TAG_REQUEST, TAG_RESPONSE, Rc, TpmError
-from bootproof.tpm.command import Command
+from bootproof.tpm.command import Command, Row
+from bootproof.tpm.commands.absent import ABSENT
 from bootproof.tpm.commands.ticks import get_ticks
 from bootproof.tpm.numbers import EncScheme, Handle, KeyUsage, SigScheme
 from bootproof.tpm.ordinals import Ord
@@ -36,6 +37,7 @@ _TAG: Final = slice(0, 2)
 _SIZE: Final = slice(2, 6)
 _CODE: Final = slice(6, HEADER_SIZE)
 _OK: Final = bytes(4)
+_ABSENT: Final = {row.ordinal: row for row in ABSENT}
 
 
 @structure
@@ -154,9 +156,10 @@ def _decrypted_secret(call: Call, args: EstablishIn) -> bytes:
 
 
 def execute_transport(call: Call, args: ExecuteIn) -> ExecuteOut:
-    """INVALID_AUTHHANDLE, AUTHFAIL; BAD_PARAMETER where the wrapped bytes are no command; NO_WRAP_TRANSPORT
-    for the three commands of this group; with logging, INVALID_KEYHANDLE or NOSRK for a key that is not
-    there. All these end the session. What becomes of the wrapped command is in its own response.
+    """INVALID_AUTHHANDLE, AUTHFAIL; BAD_PARAMETER where the wrapped bytes are no command, BAD_ORDINAL where
+    they are one that the specification does not have; NO_WRAP_TRANSPORT for the three commands of this
+    group; with logging, INVALID_KEYHANDLE or NOSRK for a key that is not there. All these end the session.
+    What becomes of the wrapped command is in its own response.
     """
     tpm, slot = call.tpm, call.slots[0]
     transport = call.transport(0)
@@ -168,7 +171,7 @@ def execute_transport(call: Call, args: ExecuteIn) -> ExecuteOut:
     call.digest = sha1(outer, len(args.wrapped).to_bytes(4), into)
     if not slot.proves(transport.secret, call.digest, transport.nonce_even):
         raise TpmError(Rc.AUTHFAIL)
-    if not command.wrappable:
+    if isinstance(command, Command) and not command.wrappable:
         raise TpmError(Rc.NO_WRAP_TRANSPORT)
     if transport.public.has(Attribute.LOG):
         transport = _log_in(transport, TransportLogIn(into, _key_digest(tpm, command, request)))
@@ -187,16 +190,19 @@ def execute_transport(call: Call, args: ExecuteIn) -> ExecuteOut:
     return result
 
 
-def _split_request(tpm: Tpm, wrapped: bytes) -> tuple[Command, Wrapped]:
-    """Return what command this is, and its parts; BAD_PARAMETER if it is none."""
-    command = tpm.commands.get(int.from_bytes(wrapped[_CODE]))
-    if command is None or int.from_bytes(wrapped[_SIZE]) != len(wrapped):
+def _split_request(tpm: Tpm, wrapped: bytes) -> tuple[Row, Wrapped]:
+    """Return what command this is, and its parts; BAD_PARAMETER if it is none, BAD_ORDINAL."""
+    if len(wrapped) < HEADER_SIZE or int.from_bytes(wrapped[_SIZE]) != len(wrapped):
         raise TpmError(Rc.BAD_PARAMETER)
+    ordinal = int.from_bytes(wrapped[_CODE])
+    command = tpm.commands.get(ordinal) or _ABSENT.get(ordinal)
+    if command is None:
+        raise TpmError(Rc.BAD_ORDINAL)
     auths = _auths(wrapped, TAG_REQUEST)
     return command, _split(wrapped, command.clear_sizes[0], auths * AUTH_IN_SIZE)
 
 
-def _split_response(command: Command, response: bytes) -> Wrapped:
+def _split_response(command: Row, response: bytes) -> Wrapped:
     if response[_CODE] != _OK:
         return Wrapped(response, b"", b"")
     auths = _auths(response, TAG_RESPONSE)
@@ -228,8 +234,10 @@ def _log_out(transport: Transport, tpm: Tpm, ticks: CurrentTicks, parameters: by
     return replace(transport, digest=sha1(transport.digest, event.encode()))
 
 
-def _key_digest(tpm: Tpm, command: Command, request: Wrapped) -> bytes:
+def _key_digest(tpm: Tpm, command: Row, request: Wrapped) -> bytes:
     """Return the digest over the public keys that the command names, zeros for none (24.2, 10)."""
+    if not isinstance(command, Command):
+        return bytes(DIGEST_SIZE)
     try:
         parameters = command.parameters.decode((request.before + request.data)[HEADER_SIZE:])
     except TpmError:

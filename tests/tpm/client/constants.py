@@ -406,6 +406,8 @@ HANDLES: Final[dict[int, tuple[int, int]]] = {
     Ord.TICK_STAMP_BLOB: (1, 0),
     Ord.ACTIVATE_IDENTITY: (1, 0),
     Ord.CERTIFY_SELF_TEST: (1, 0),
+    Ord.DAA_JOIN: (1, 0),
+    Ord.DAA_SIGN: (1, 0),
     Ord.GET_CAPABILITY_SIGNED: (1, 0),
     Ord.GET_AUDIT_DIGEST_SIGNED: (1, 0),
     Ord.DELEGATE_CREATE_KEY_DELEGATION: (1, 0),
