@@ -32,7 +32,7 @@ _SMALLEST, _LARGEST = 512, 2048
 _FULL_SIZE: Final = 2048  # bits of every key that protects or vouches for others
 _FIPS_SMALLEST: Final = 1024
 _PRIMES: Final = 2
-_EXPONENTS: Final = (3, DEFAULT_EXPONENT)  # those that new keys can have
+_EXPONENTS: Final = (3, 5, 7, 17, 257, DEFAULT_EXPONENT)  # those that new keys can have
 _OAEP, _NO_ENC = EncScheme.OAEP_SHA1_MGF1, EncScheme.NONE
 _SHA1, _DER, _INFO = SigScheme.PKCS1_SHA1, SigScheme.PKCS1_DER, SigScheme.PKCS1_INFO
 # TPM_KEY_USAGE: the encryption and the signature schemes that a key for it can have (Part 2, 5.8.1)

@@ -137,14 +137,18 @@ class TestCreateWrapKey:
         with refused(code):
             make(ours_owned, template(KeyUsage.SIGNING, bits=bits))
 
-    def test_an_unusual_exponent_is_refused_and_3_is_not(self, ours_owned: Owned) -> None:
+    @pytest.mark.parametrize("exponent", [3, 5, 7, 17, 257])
+    def test_keys_with_small_exponents(self, both_owned: Owned, exponent: int) -> None:
+        parameters = KeyParms.rsa(1024, 1, 2, exponent.to_bytes(2))
+        made = make(both_owned, replace(SMALL, parms=parameters))
+        signature = signing.sign(both_owned.tpm, USAGE, both_owned.load(made), DIGEST)
+        opened = pow(int.from_bytes(signature), exponent, int.from_bytes(made.modulus))
+        assert opened % 2**160 == int.from_bytes(DIGEST)
+
+    @pytest.mark.parametrize("exponent", [1, 2, 4, 9, 15, 65539])
+    def test_exponents_that_are_not_made(self, both_owned: Owned, exponent: int) -> None:
         with refused(Code.BAD_KEY_PROPERTY):
-            make(ours_owned, replace(SMALL, parms=KeyParms.rsa(1024, 1, 2, b"\x11")))
-        made = make(ours_owned, replace(SMALL, parms=KeyParms.rsa(1024, 1, 2, b"\x03")))
-        signature = signing.sign(ours_owned.tpm, USAGE, ours_owned.load(made), DIGEST)
-        assert pow(int.from_bytes(signature), 3, int.from_bytes(made.modulus)) % 2**160 == int.from_bytes(
-            DIGEST
-        )
+            make(both_owned, replace(SMALL, parms=KeyParms.rsa(1024, 1, 2, exponent.to_bytes(3))))
 
     @pytest.mark.parametrize(
         ("info", "key12"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
 _SMALLEST_OF_LIBRARY: Final = 1024
+_EXPONENTS_OF_LIBRARY: Final = (3, DEFAULT_EXPONENT)
 _OAEP_LABEL: Final = b"TCPA"
 
 
@@ -51,6 +52,16 @@ def _unvalidated(numbers: rsa.RSAPrivateNumbers) -> rsa.RSAPrivateKey:
         return numbers.private_key(unsafe_skip_rsa_key_validation=True)
     except TypeError:  # before version 39 there is no such choice
         return numbers.private_key()
+
+
+def _primes(bits: int, exponent: int) -> tuple[int, int]:
+    """Return the primes of a key that the library makes for its own exponent; they go with this one, too."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    while True:
+        numbers = rsa.generate_private_key(DEFAULT_EXPONENT, bits).private_numbers()
+        if math.gcd((numbers.p - 1) * (numbers.q - 1), exponent) == 1:
+            return numbers.p, numbers.q
 
 
 def _unit(modulus: int) -> int:
@@ -133,12 +144,14 @@ class PrivateKey:
 
     @classmethod
     def generate(cls, bits: int, exponent: int = DEFAULT_EXPONENT) -> PrivateKey:
-        """Make a key; the library offers the exponents 3 and 65537 only."""
+        """Make a key; the exponent is an odd prime."""
         if bits < _SMALLEST_OF_LIBRARY:
             p, q = padding.small_primes(bits, exponent)
             return cls._of_primes(p, q, bits, exponent)
         from cryptography.hazmat.primitives.asymmetric import rsa
 
+        if exponent not in _EXPONENTS_OF_LIBRARY:
+            return cls._of_primes(*_primes(bits, exponent), bits, exponent)
         key = rsa.generate_private_key(exponent, bits)
         numbers = key.private_numbers()
         made = cls._of_primes(numbers.p, numbers.q, bits, exponent)
