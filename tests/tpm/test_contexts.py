@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TPM_SaveContext, TPM_LoadContext, the older four, and TPM_FlushSpecific, against ours and swtpm."""
+"""TPM_SaveContext, TPM_LoadContext and TPM_FlushSpecific, ours and swtpm's (Part 3, 21 and 22.1)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bootproof.tpm.machine import Tpm as Emulator
-from tests.tpm.client import context, integrity, keys, nv, owner, signing, transport
-from tests.tpm.client.admin import Startup, save_state
+from tests.tpm.client import context, integrity, keys, nv, owner, transport
 from tests.tpm.client.constants import (
     OWNER,
     SRK,
@@ -24,30 +22,18 @@ from tests.tpm.client.constants import (
 from tests.tpm.client.keyblobs import Key, template
 from tests.tpm.client.pcr import PcrInfo, Selection, composite_digest
 from tests.tpm.client.prepared import MIGRATION, OWNER_SECRET, USAGE, Owned
-from tests.tpm.client.sessions import Session
-from tests.tpm.client.subjects import Ours
 from tests.tpm.client.tpm import Tpm, refused
 from tests.tpm.client.transport import ENCRYPT, LOG, TransportPublic
-from tests.tpm.client.wire import sha1, u32
+from tests.tpm.savedcontexts import SECRET, emulator, works
 
 pytest_plugins = ("tests.tpm.client.fixtures",)
 
-SECRET = b"a transport secret.."
+
 UNKNOWN = 0x02ABCDEF
-
-
-def emulator(owned: Owned) -> Emulator:
-    assert isinstance(owned.subject, Ours)
-    return owned.subject.emulator
 
 
 def made_key(tpm: Tpm, wanted: Key) -> Key:
     return keys.create_wrap_key(tpm, WELL_KNOWN, SRK, wanted, USAGE, MIGRATION)
-
-
-def works(tpm: Tpm, key: int, auth: bytes | Session = USAGE) -> bool:
-    """Tell whether that key signs."""
-    return len(signing.sign(tpm, auth, key, sha1(b"x"))) == 256
 
 
 class TestKeys:
@@ -326,160 +312,3 @@ class TestNumbers:
         for unknown in (0, int(Resource.HASH), int(Resource.COUNTER), 0xFFFFFFFF):
             with refused(Code.INVALID_RESOURCE):
                 keys.flush_specific(tpm, 0, unknown)
-
-
-class TestOlderCommands:
-    def test_save_auth_context(self, both_owned: Owned) -> None:
-        tpm = both_owned.tpm
-        key, session = both_owned.signing(), tpm.oiap(USAGE)
-        blob = context.save_auth_context(tpm, session.handle)
-        with refused(Code.INVALID_AUTHHANDLE):
-            context.save_auth_context(tpm, session.handle)
-        session.handle = context.load_auth_context(tpm, blob)
-        assert works(tpm, key, session)
-        with refused(Code.BADCONTEXT):
-            context.load_auth_context(tpm, blob)
-
-    @pytest.mark.parametrize("entity", [Entity.OWNER, Entity.SRK, Entity.KEY_HANDLE])
-    def test_load_auth_context_of_an_osap_session(self, both_owned: Owned, entity: Entity) -> None:
-        tpm = both_owned.tpm
-        key = both_owned.signing()
-        secrets = {Entity.OWNER: OWNER_SECRET, Entity.SRK: WELL_KNOWN, Entity.KEY_HANDLE: USAGE}
-        session = tpm.osap(entity, key, secrets[entity])
-        session.handle = context.load_auth_context(tpm, context.save_auth_context(tpm, session.handle))
-        if entity == Entity.OWNER:
-            owner.owner_read_internal_pub(tpm, session, SRK)
-        elif entity == Entity.SRK:
-            keys.load_key2(tpm, session, both_owned.made.signing)
-        else:
-            assert works(tpm, key, session)
-
-    def test_load_auth_context_without_its_key(self, both_owned: Owned) -> None:
-        tpm = both_owned.tpm
-        key = both_owned.signing()
-        blob = context.save_auth_context(tpm, tpm.osap(Entity.KEY_HANDLE, key, USAGE).handle)
-        keys.flush_specific(tpm, key)
-        with refused(Code.RESOURCEMISSING):
-            context.load_auth_context(tpm, blob)
-
-    def test_load_auth_context_without_room(self, ours_owned: Owned) -> None:
-        """TrouSerS swaps another one out then, and tries again."""
-        tpm = ours_owned.tpm
-        blob = context.save_auth_context(tpm, tpm.oiap().handle)
-        handles = [tpm.oiap().handle for _ in range(16)]
-        with refused(Code.RESOURCES):
-            context.load_auth_context(tpm, blob)
-        context.save_auth_context(tpm, handles[0])
-        context.load_auth_context(tpm, blob)
-
-    def test_save_key_context_takes_the_key_out(self, both_owned: Owned) -> None:
-        tpm = both_owned.tpm
-        key = both_owned.signing()
-        session = tpm.osap(Entity.KEY_HANDLE, key, USAGE)
-        blob = context.save_key_context(tpm, key)
-        with refused(Code.INVALID_KEYHANDLE):
-            context.save_key_context(tpm, key)
-        key = context.load_key_context(tpm, blob)
-        assert works(tpm, key)
-        assert works(tpm, key, session)
-
-    def test_load_key_context_after_a_power_cycle(self, both_owned: Owned) -> None:
-        blob = context.save_key_context(both_owned.tpm, both_owned.signing())
-        both_owned.subject.power_cycle()
-        with refused(Code.BADCONTEXT):
-            context.load_key_context(both_owned.tpm, blob)
-
-    def test_load_key_context_without_a_slot(self, both_owned: Owned) -> None:
-        tpm = both_owned.tpm
-        blob = context.save_context(tpm, both_owned.signing(), Resource.KEY)
-        with refused(Code.RESOURCES):
-            for _ in range(100):
-                context.load_key_context(tpm, blob)
-
-    def test_save_key_context_of_an_owners_key(self, ours_owned: Owned) -> None:
-        tpm = ours_owned.tpm
-        key = ours_owned.signing()
-        keys.key_control_owner(tpm, OWNER_SECRET, key, ours_owned.made.signing.public, 1, True)
-        with refused(Code.OWNER_CONTROL):
-            context.save_key_context(tpm, key)
-        assert works(tpm, key)
-
-    def test_load_contexts_of_the_wrong_kind(self, both_owned: Owned) -> None:
-        tpm = both_owned.tpm
-        key_blob = context.save_context(tpm, both_owned.signing(), Resource.KEY)
-        auth_blob = context.save_context(tpm, tpm.oiap().handle, Resource.AUTH)
-        with refused(Code.BAD_PARAMETER):
-            context.load_auth_context(tpm, key_blob)
-        with refused(Code.BAD_PARAMETER):
-            context.load_key_context(tpm, auth_blob)
-
-
-class TestLives:
-    """What becomes of contexts when the TPM is switched off, suspended, snapshotted or cleared."""
-
-    def saved(self, owned: Owned) -> tuple[bytes, bytes, bytes, bytes]:
-        """Save an OIAP, an owner's OSAP, a transport session and a key."""
-        tpm = owned.tpm
-        session = transport.establish(tpm, TransportPublic(), SECRET)
-        osap = tpm.osap(Entity.OWNER, OWNER, OWNER_SECRET)
-        return (
-            context.save_context(tpm, tpm.oiap().handle, Resource.AUTH),
-            context.save_context(tpm, osap.handle, Resource.AUTH),
-            context.save_context(tpm, session.handle, Resource.TRANS),
-            context.save_context(tpm, owned.signing(), Resource.KEY),
-        )
-
-    def test_load_context_after_a_power_cycle(self, both_owned: Owned) -> None:
-        *sessions, key = self.saved(both_owned)
-        both_owned.subject.power_cycle()
-        new = both_owned.tpm.oiap().handle
-        context.save_context(both_owned.tpm, new, Resource.AUTH)
-        for blob in sessions:
-            with refused(Code.BADCONTEXT):
-                context.load_context(both_owned.tpm, blob)
-        context.load_context(both_owned.tpm, key)
-
-    def test_load_context_after_a_suspend(self, both_owned: Owned) -> None:
-        blobs = self.saved(both_owned)
-        save_state(both_owned.tpm)
-        both_owned.subject.power_cycle(Startup.STATE)
-        for blob in blobs:
-            context.load_context(both_owned.tpm, blob)
-
-    def test_load_context_after_a_snapshot(self, ours_owned: Owned) -> None:
-        blobs = self.saved(ours_owned)
-        machine = emulator(ours_owned)
-        frozen = machine.snapshot()
-        machine.power_on(type(frozen).decode(frozen.encode()))
-        for blob in blobs:
-            context.load_context(ours_owned.tpm, blob)
-        with refused(Code.BADCONTEXT):
-            context.load_context(ours_owned.tpm, blobs[0])
-
-    def test_load_context_after_the_owner_was_replaced(self, ours_owned: Owned) -> None:
-        """An old owner's sessions and keys are worth nothing to the new one, even with the same secret."""
-        tpm = ours_owned.tpm
-        blobs = self.saved(ours_owned)
-        owner.owner_clear(tpm, OWNER_SECRET)
-        self.enable(ours_owned)
-        for blob in blobs:
-            assert tpm.code(Ord.LOAD_CONTEXT, bytes(5) + u32(len(blob)) + blob) == Code.NOSRK
-        for blob in blobs[:2]:
-            assert tpm.code(Ord.LOAD_AUTH_CONTEXT, u32(len(blob)) + blob) == Code.BADCONTEXT
-        assert tpm.code(Ord.LOAD_KEY_CONTEXT, u32(len(blobs[3])) + blobs[3]) == Code.BADCONTEXT
-        owner.take_ownership(tpm, OWNER_SECRET)
-        context.save_context(tpm, tpm.oiap().handle, Resource.AUTH)
-        for blob in blobs:
-            with refused(Code.BADCONTEXT):
-                context.load_context(tpm, blob)
-
-    def enable(self, owned: Owned) -> None:
-        machine = emulator(owned)
-        machine.commit_flags(disable=False, deactivated=False)
-        owned.subject.power_cycle()
-
-    def test_load_context_does_not_depend_on_pcrs(self, both_owned: Owned) -> None:
-        blobs = self.saved(both_owned)
-        integrity.extend(both_owned.tpm, 10, sha1(b"x"))
-        for blob in blobs:
-            context.load_context(both_owned.tpm, blob)
