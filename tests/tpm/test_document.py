@@ -11,7 +11,7 @@ import pytest
 from bootproof.tpm.commands.absent import ABSENT
 from bootproof.tpm.commands.table import COMMANDS
 from bootproof.tpm.ordinals import Ord
-from bootproof.tpm.service.options import HELP
+from bootproof.tpm.service.usage import HELP
 from tests.tpm.conftest import ROOT
 from tests.tpm.documents import PAGES, renewed
 from tests.tpm.recorder import COVERED

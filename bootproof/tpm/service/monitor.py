@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The monitor: a side channel that only reads. One request a line, one JSON object a line in return."""
+"""The monitor: a side channel that shows the TPM to the outside, and says for the platform whether somebody
+stands in front of the machine. One request a line, one JSON object a line in return.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,24 @@ def _info(tpm: Tpm) -> dict[str, object]:
         "established": tpm.permanent.flags.established,
         "running": tpm.running,
         "started": tpm.running and not tpm.post_init,
+        "presence": tpm.presence_signal,
     }
 
 
-_REQUESTS: Final[dict[bytes, Callable[[Tpm], dict[str, object]]]] = {b"pcrs": _pcrs, b"info": _info}
+def _signal_presence(present: bool) -> Callable[[Tpm], dict[str, object]]:
+    def request(tpm: Tpm) -> dict[str, object]:
+        tpm.presence_signal = present
+        return {"presence": present}
+
+    return request
+
+
+_REQUESTS: Final[dict[bytes, Callable[[Tpm], dict[str, object]]]] = {
+    b"pcrs": _pcrs,
+    b"info": _info,
+    b"presence on": _signal_presence(True),
+    b"presence off": _signal_presence(False),
+}
 
 
 class Monitor:

@@ -12,50 +12,8 @@ from bootproof.tpm.persistence.encryption import KEY_SIZES, Kdf, KeySource
 from bootproof.tpm.service.keywords import Syntax, Values
 from bootproof.tpm.service.sockets import Endpoint
 
-HELP: Final = """\
-usage: socket --tpmstate dir=DIR [--ctrl ...] [--server ...] [options]
-       chardev --tpmstate dir=DIR --vtpm-proxy | --chardev DEVICE | --fd N [options]
-
-A TPM 1.2 behind a socket, or behind a character device. The options are those of swtpm:
-
-  --tpmstate dir=DIR[,mode=0600] | backend-uri=dir://DIR
-                                      where the state is kept (or the environment variable TPM_PATH)
-  --ctrl type=unixio,path=P[,mode=0600][,uid=U][,gid=G] | type=unixio,fd=N (listening)
-         | type=unixio,clientfd=N (connected) | type=tcp,port=N[,bindaddr=A[,ifname=I]]
-                                      the control channel, as QEMU's -tpmdev emulator speaks it
-  --server type=tcp,port=N[,bindaddr=A[,ifname=I]][,disconnect]
-         | type=unixio,path=P[,mode=0600][,uid=U][,gid=G][,disconnect] | fd=N (connected)
-                                      socket: where commands come in, unless the control channel passes a
-                                      descriptor; fd= ends the program with its connection
-  -p, --port N | -f, --fd N           socket: --server type=tcp,port=N,disconnect | --server fd=N
-                                      (without them, the environment variable TPM_PORT is a --port)
-  --vtpm-proxy                        chardev: let the kernel make a /dev/tpmN (needs root, /dev/vtpmx)
-  -c, --chardev DEVICE | -f, --fd N   chardev: read commands from that device
-  --flags WORD[,WORD]                 not-need-init, startup-clear, startup-state,
-                                      startup-deactivated, startup-none
-  --locality WORD[,WORD]              reject-locality-4, allow-set-locality
-  --key file=F|fd=N[,format=hex|binary] or pwdfile=F|pwdfd=N[,kdf=pbkdf2|sha512]
-        [,mode=aes-cbc|aes-256-cbc][,remove]
-                                      encrypt the state: a key of 128 or 256 bits, or a passphrase
-  --migration-key ...                 the same for state that leaves through the control channel
-  --pid file=F | fd=N                 write the process id there
-  --log file=F|fd=N[,level=N][,prefix=P][,truncate]
-                                      level 0: errors (the default), 1 or more: also warnings
-  -d, --daemon                        go on in the background once the sockets are open
-  -t, --terminate                     socket: end when the data connection closes, or a control connection
-                                      that was given as clientfd=
-  -r, --runas USER                    be that user, before any file is touched
-  --seccomp action=none|log|kill      accepted; there is no system-call filter here
-  --monitor type=unixio,path=P[,mode=0600] | type=unixio,clientfd=N
-                                      ours: a side channel that shows PCRs (see docs/vtpm.md)
-  --print-states                      say what is in --tpmstate, and end
-  --print-capabilities, --version, -h, --help
-
-Exit codes: 0 done, 2 wrong usage, 10 a socket, a device, a key or the state directory cannot be used.
-"""
-
 _STARTUPS: Final = {"startup-clear": 1, "startup-state": 2, "startup-deactivated": 3}
-_SWITCHES: Final = ("--daemon", "--print-states")
+_SWITCHES: Final = ("--daemon", "--print-states", "--physical-presence")
 _WITH_VALUE: Final = (
     *("--tpmstate", "--ctrl", "--fd", "--flags", "--locality", "--key", "--migration-key", "--pid", "--log"),
     *("--monitor", "--runas", "--seccomp"),
@@ -102,6 +60,7 @@ class Config:
     device_descriptor: int | None = None
     proxy: bool = False
     monitor: Endpoint | None = None
+    physical_presence: bool = False
     powered: bool = False
     startup: int | None = None
     reject_locality_4: bool = False
@@ -155,6 +114,7 @@ def parse(arguments: list[str], interface: str = "socket") -> Config:
         device_descriptor=descriptor,
         proxy=proxy,
         monitor=_endpoint(values.get("--monitor"), connection_key="clientfd", tcp=False),
+        physical_presence="--physical-presence" in given,
         powered=powered,
         startup=startup,
         reject_locality_4=reject,

@@ -24,11 +24,12 @@ from bootproof.tpm.persistence.encryption import KeySource, StateKey, StateKeyEr
 from bootproof.tpm.persistence.store import StateDirectory, StateError, stored_states
 from bootproof.tpm.service.blobs import Keys
 from bootproof.tpm.service.device import Device, DeviceError, new_proxy_device, open_device
-from bootproof.tpm.service.options import HELP, INTERFACES, Config, LogTarget, UsageError, parse
+from bootproof.tpm.service.options import INTERFACES, Config, LogTarget, UsageError, parse
 from bootproof.tpm.service.privileges import UserError, become, forbid_dumps, lock_memory
 from bootproof.tpm.service.server import Server
 from bootproof.tpm.service.signals import ending_signals
 from bootproof.tpm.service.sockets import Endpoint, Listener, SocketError, connected
+from bootproof.tpm.service.usage import HELP
 
 _USAGE: Final = 2
 _HOST: Final = 10
@@ -123,6 +124,7 @@ def _prepare(config: Config, device: Device | None, stack: ExitStack) -> tuple[S
     stack.callback(state.close)
     commands = COMMANDS | {SET_LOCALITY.ordinal: SET_LOCALITY} if config.allow_set_locality else COMMANDS
     tpm = Tpm(commands, state, highest_locality=3 if config.reject_locality_4 else 4)
+    tpm.presence_signal = config.physical_presence
     server = Server(tpm, config.terminate, keys)
     _open_channels(config, device, server, stack)
     if config.powered:
