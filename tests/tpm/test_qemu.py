@@ -15,7 +15,7 @@ from tests.tpm.virtual import ZEROS, snapshot_disk, until, virtual
 
 pytestmark = [
     pytest.mark.qemu,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="QEMU is not installed"),
 ]
 SEPARATOR_BIOS = "3a3f780f11a4b49969fcaa80cd6e3957c33b2275"  # SHA-1 of zeros and the digest of ff ff ff ff
@@ -72,8 +72,8 @@ def demo_iso() -> Path:
 def test_trousers_unseals_after_a_snapshot_was_loaded(start: Start, tmp_path: Path) -> None:
     disk = snapshot_disk(tmp_path / "disk.qcow2")
     options = ("-m", "512", "-cdrom", str(demo_iso()), "-drive", f"if=none,id=d,format=qcow2,file={disk}")
-    with virtual(start, *options, seconds=500) as machine:
-        machine.wait_for("~# ", 200)
+    with virtual(start, *options, seconds=1700) as machine:
+        machine.wait_for("~# ", 600)
         for command in (
             "tpm_createek; tpm_takeownership -y -z && echo my secret > /tmp/plain",
             "tpm_sealdata -z -p 0 -p 8 -i /tmp/plain -o /tmp/sealed && rm /tmp/plain",

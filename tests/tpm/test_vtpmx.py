@@ -187,7 +187,7 @@ def without_tpm(recipe: str, folder: Path, memory: int) -> Iterator[Console]:
 
 
 @pytest.mark.qemu
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_machine_without_a_tpm_gets_one(tmp_path: Path) -> None:
     with without_tpm("minimal", tmp_path, 256) as console:
         console.wait_for("minimal is up")
@@ -204,7 +204,7 @@ def test_a_machine_without_a_tpm_gets_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.qemu
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_trousers_in_a_machine_without_a_tpm(tmp_path: Path) -> None:
     with without_tpm("demo", tmp_path, 768) as console:
         console.wait_for("demo is up")

@@ -30,7 +30,7 @@ def snapshot_disk(path: Path) -> Path:
     return path
 
 
-def until(condition: Callable[[], bool], seconds: float = 3 * PATIENCE) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -101,7 +101,7 @@ class Virtual:
         self._seen = self._seen[found.end() :]
         return found
 
-    def shell(self, command: str, seconds: float = 120) -> tuple[int, str]:
+    def shell(self, command: str, seconds: float = 300) -> tuple[int, str]:
         """Type a command at the shell; return its status and what was on the console meanwhile."""
         self.serial.sendall(f"{command}; echo sta''tus $?.\n".encode())
         found = self.wait_for(r"status (\d+)\.", seconds)
@@ -115,7 +115,7 @@ class Virtual:
 
 
 @contextmanager
-def virtual(start: Start, *options: str, state: Path | None = None, seconds: int = 100) -> Iterator[Virtual]:
+def virtual(start: Start, *options: str, state: Path | None = None, seconds: int = 600) -> Iterator[Virtual]:
     """Run QEMU with our TPM 1.2 and these options for at most so many seconds."""
     control, inherited = socket.socketpair()
     watch, watched = socket.socketpair()
