@@ -3,20 +3,13 @@
 
 from __future__ import annotations
 
-from bootproof.tpm.machine import Tpm as Emulator
 from tests.tpm.client import signing
-from tests.tpm.client.prepared import USAGE, Owned
+from tests.tpm.client.prepared import USAGE
 from tests.tpm.client.sessions import Session
-from tests.tpm.client.subjects import Ours
 from tests.tpm.client.tpm import Tpm
 from tests.tpm.client.wire import sha1
 
 SECRET = b"a transport secret.."
-
-
-def emulator(owned: Owned) -> Emulator:
-    assert isinstance(owned.subject, Ours)
-    return owned.subject.emulator
 
 
 def works(tpm: Tpm, key: int, auth: bytes | Session = USAGE) -> bool:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from bootproof.tpm.machine import Tpm as Emulator
 from bootproof.tpm.persistence.store import Kind
 from tests.tpm.client import audit, identity, integrity, keys, owner, ticks, transport
 from tests.tpm.client.admin import Startup, save_state
@@ -50,11 +49,6 @@ DEFAULT = {  # Part 2, 17, without maintenance
     Ord.DISABLE_PUBEK_READ,
     Ord.SET_ORDINAL_AUDIT_STATUS,
 }
-
-
-def emulator(owned: Owned) -> Emulator:
-    assert isinstance(owned.subject, Ours)
-    return owned.subject.emulator
 
 
 class Log:
@@ -196,7 +190,7 @@ class TestDigest:
         assert audit.get_audit_digest(tpm).digest == sha1(before.digest, event)
 
     def test_audit_over_a_snapshot(self, ours_owned: Owned) -> None:
-        machine = emulator(ours_owned)
+        machine = ours_owned.ours.emulator
         with audited(ours_owned, Ord.EXTEND) as log:
             frozen = machine.snapshot()
             machine.power_on(type(frozen).decode(frozen.encode()))
@@ -204,7 +198,7 @@ class TestDigest:
 
     def test_audit_after_owner_clear(self, ours_owned: Owned) -> None:
         """The count goes on, the digest begins anew with the clearing, what is audited is the default."""
-        tpm, machine = ours_owned.tpm, emulator(ours_owned)
+        tpm, machine = ours_owned.tpm, ours_owned.ours.emulator
         audit.set_ordinal_audit_status(tpm, OWNER_SECRET, Ord.EXTEND, True)
         count = audit.get_audit_digest(tpm).counter.count
         owner.owner_clear(tpm, OWNER_SECRET)
@@ -216,14 +210,14 @@ class TestDigest:
         assert set(after.ordinals) == DEFAULT
 
     def test_audit_costs_one_write_a_digest(self, ours_owned: Owned) -> None:
-        tpm, store = ours_owned.tpm, emulator(ours_owned).store
+        tpm, store = ours_owned.tpm, ours_owned.ours.emulator.store
         audit.set_ordinal_audit_status(tpm, OWNER_SECRET, Ord.EXTEND, True)
         before = store.load(Kind.PERMANENT)
         integrity.extend(tpm, 10, sha1(b"x"))
         assert store.load(Kind.PERMANENT) is before
 
     def test_audit_that_cannot_be_kept(self, ours_owned: Owned, monkeypatch: pytest.MonkeyPatch) -> None:
-        tpm, machine = ours_owned.tpm, emulator(ours_owned)
+        tpm, machine = ours_owned.tpm, ours_owned.ours.emulator
         audit.set_ordinal_audit_status(tpm, OWNER_SECRET, Ord.EXTEND, True)
         audit.set_ordinal_audit_status(tpm, OWNER_SECRET, Ord.SAVE_STATE, True)
 

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bootproof.tpm.commands.table import COMMANDS
-from bootproof.tpm.machine import Tpm as Emulator
 from bootproof.tpm.persistence.store import Kind
 from tests.tpm.client import context, delegation, integrity, keys, migration, signing, storage, transport
 from tests.tpm.client.constants import SRK, WELL_KNOWN, Code, Entity, KeyFlags, KeyUsage, Ord, Resource
@@ -33,11 +32,6 @@ pytest_plugins = ("tests.tpm.client.fixtures",)
 
 SECRET = b"a secret of 20 bytes"
 Use = Callable[[bytes], object]
-
-
-def emulator(owned: Owned) -> Emulator:
-    assert isinstance(owned.subject, Ours)
-    return owned.subject.emulator
 
 
 def changed(blob: bytes) -> Iterator[bytes]:
@@ -97,7 +91,7 @@ class TestKeys:
         assert set(codes[sealed:end]) == {Code.DECRYPT_ERROR}
         assert set(codes[public : public + size]) == {Code.AUTHFAIL}
         assert codes[end:] == [Code.BAD_PARAM_SIZE] * 2
-        assert len(emulator(ours_owned).keys.loaded()) == 1
+        assert len(ours_owned.ours.emulator.keys.loaded()) == 1
         assert tpm.code(Ord.GET_TICKS) == 0
 
     def load(self, owned: Owned, blob: bytes) -> None:

@@ -24,7 +24,7 @@ from tests.tpm.client.pcr import PcrInfo, Selection, composite_digest
 from tests.tpm.client.prepared import MIGRATION, OWNER_SECRET, USAGE, Owned
 from tests.tpm.client.tpm import Tpm, refused
 from tests.tpm.client.transport import ENCRYPT, LOG, TransportPublic
-from tests.tpm.savedcontexts import SECRET, emulator, works
+from tests.tpm.savedcontexts import SECRET, works
 
 pytest_plugins = ("tests.tpm.client.fixtures",)
 
@@ -248,7 +248,7 @@ class TestSessions:
         context.load_context(tpm, blob)
 
     def test_load_context_of_a_session_whose_handle_is_taken(self, ours_owned: Owned) -> None:
-        tpm, table = ours_owned.tpm, emulator(ours_owned).sessions
+        tpm, table = ours_owned.tpm, ours_owned.ours.emulator.sessions
         handle = tpm.oiap().handle
         opened = table.get(handle)
         blob = context.save_context(tpm, handle, Resource.AUTH)
@@ -275,7 +275,7 @@ class TestNumbers:
 
     def test_save_context_until_the_numbers_end(self, ours_owned: Owned) -> None:
         tpm = ours_owned.tpm
-        machine = emulator(ours_owned)
+        machine = ours_owned.ours.emulator
         machine.contexts = replace(machine.contexts, last=0xFFFFFFFE)
         context.save_context(tpm, tpm.oiap().handle, Resource.AUTH)
         session = tpm.oiap()

@@ -16,7 +16,7 @@ from tests.tpm.client.prepared import OWNER_SECRET, Owned
 from tests.tpm.client.tpm import refused
 from tests.tpm.client.transport import TransportPublic
 from tests.tpm.client.wire import sha1, u32
-from tests.tpm.savedcontexts import SECRET, emulator
+from tests.tpm.savedcontexts import SECRET
 
 pytest_plugins = ("tests.tpm.client.fixtures",)
 
@@ -55,7 +55,7 @@ class TestLives:
 
     def test_load_context_after_a_snapshot(self, ours_owned: Owned) -> None:
         blobs = self.saved(ours_owned)
-        machine = emulator(ours_owned)
+        machine = ours_owned.ours.emulator
         frozen = machine.snapshot()
         machine.power_on(type(frozen).decode(frozen.encode()))
         for blob in blobs:
@@ -81,7 +81,7 @@ class TestLives:
                 context.load_context(tpm, blob)
 
     def enable(self, owned: Owned) -> None:
-        machine = emulator(owned)
+        machine = owned.ours.emulator
         machine.commit_flags(disable=False, deactivated=False)
         owned.subject.power_cycle()
 

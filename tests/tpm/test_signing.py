@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from bootproof.tpm.machine import Tpm as Emulator
 from bootproof.tpm.structures.keys import StoreAsymKey
 from tests.tpm.client import identity, integrity, keys, signing, ticks
 from tests.tpm.client.constants import (
@@ -332,7 +331,7 @@ class TestCertifyKey2:
     def test_a_certified_migration_key_names_its_authorities(self, ours_owned: Owned) -> None:
         """The key gets its payload in the emulator, as TPM_CMK_CreateKey would give it."""
         tpm, key = ours_owned.tpm, ours_owned.load(ours_owned.made.migratable)
-        emulator = _emulator(ours_owned)
+        emulator = ours_owned.ours.emulator
         loaded = emulator.keys.get(key)
         public = ours_owned.made.migratable.public
         proof = emulator.permanent.tpm_proof
@@ -348,11 +347,6 @@ class TestCertifyKey2:
             keys.certify_key2(tpm, USAGE, USAGE, key, certifier, NONCE, NONCE)
         with refused(Code.INVALID_KEYUSAGE):
             keys.certify_key(tpm, USAGE, USAGE, ours_owned.signing(), key, NONCE)
-
-
-def _emulator(owned: Owned) -> Emulator:
-    assert isinstance(owned.subject, Ours)
-    return owned.subject.emulator
 
 
 @pytest.mark.parametrize("ordinal", [Ord.QUOTE, Ord.SIGN, Ord.CERTIFY_KEY])

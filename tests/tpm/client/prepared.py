@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests.tpm.client import keys, owner
 from tests.tpm.client.constants import SRK, WELL_KNOWN, KeyFlags, KeyUsage
 from tests.tpm.client.keyblobs import Key, PubKey, template
-from tests.tpm.client.subjects import Subject
+from tests.tpm.client.subjects import Ours, Subject
 from tests.tpm.client.tpm import Tpm
 
 OWNER_SECRET = b"owner's 20 byte key."
@@ -49,6 +49,12 @@ class Owned:
     @property
     def tpm(self) -> Tpm:
         return self.subject.tpm
+
+    @property
+    def ours(self) -> Ours:
+        """Our emulator, for what cannot be asked by commands."""
+        assert isinstance(self.subject, Ours)
+        return self.subject
 
     def load(self, key: Key, parent_auth: bytes = WELL_KNOWN, parent: int = SRK) -> int:
         """Load a key and return its handle."""
