@@ -61,6 +61,10 @@ class MissingKeyError(StateError):
     """The state is encrypted, and there is no key."""
 
 
+class TakenError(StateError):
+    """Another emulator uses the state, or has used it meanwhile."""
+
+
 class WrongKeyError(StateError):
     """The state is encrypted with another key, or not encrypted although there is a key."""
 

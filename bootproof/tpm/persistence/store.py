@@ -10,13 +10,22 @@ import fcntl
 import logging
 import os
 import stat
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from bootproof.tpm.codes import TpmError
-from bootproof.tpm.persistence.container import DamagedError, Kind, StateError, UnreadableError, pack, unpack
+from bootproof.tpm.persistence.container import (
+    DamagedError,
+    Kind,
+    StateError,
+    TakenError,
+    UnreadableError,
+    pack,
+    unpack,
+)
 from bootproof.tpm.persistence.encryption import StateKey
 from bootproof.tpm.state import Permanent
 
@@ -24,19 +33,23 @@ __all__ = ["Kind", "StateDirectory", "StateError", "stored_states"]
 
 _LOG: Final = logging.getLogger("vtpm")
 LONGEST_STATE: Final = 1 << 20  # bytes of a container
+_MOMENT: Final = 0.01  # seconds between two attempts to lock
 _NO_HARD_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class StateDirectory:
-    """`permanent` and `volatile` state in one directory, locked for as long as this object is open."""
+    """`permanent` and `volatile` state in one directory, to be used only while it is `locked`."""
 
-    def __init__(self, path: Path, mode: int = 0o600, key: StateKey | None = None) -> None:
-        """Create the directory if needed (0700) and lock it; StateError if it is in use or cannot be
-        written. Files get the given mode and are encrypted if there is a key.
+    def __init__(
+        self, path: Path, mode: int = 0o600, key: StateKey | None = None, *, locked: bool = True
+    ) -> None:
+        """Create the directory if needed (0700) and, if `locked`, lock it; StateError if it is in use or
+        cannot be written. Files get the given mode and are encrypted if there is a key.
         """
         self.path = path
         self._mode = mode
         self._key = key
+        self.locked = False
         self._undo: dict[Kind, Callable[[], object]] = {}
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,31 +59,52 @@ class StateDirectory:
             raise StateError(
                 f"state directory {path}: {error.strerror}; choose one that you can write"
             ) from error
-        self._take_lock()
+        if locked:
+            try:
+                self.lock()
+            except StateError:
+                self.close()
+                raise
         others = stat.S_IMODE(os.fstat(self._directory).st_mode) & 0o022
         if others:
             _LOG.warning("others may write to the state directory %s; chmod 700 it", path)
 
-    def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
-            self.close()
-            raise StateError(
-                f"state directory {self.path} is in use by process {holder}; "
-                "stop it or choose another directory"
-            ) from error
+    def lock(self, seconds: float = 0) -> None:
+        """Keep other emulators out; TakenError if one has the directory for longer than that."""
+        deadline = time.monotonic() + seconds
+        while not self._is_free():
+            if time.monotonic() >= deadline:
+                holder = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+                raise TakenError(
+                    f"state directory {self.path} is in use by process {holder}; "
+                    "stop it or choose another directory"
+                )
+            time.sleep(_MOMENT)
+        self.locked = True
         try:
             self.write_holder()
         except OSError as error:
-            self.close()
+            self.unlock()
             raise StateError(
                 f"state directory {self.path}: {error.strerror}; make room or choose another one"
             ) from error
 
+    def _is_free(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock(self) -> None:
+        """Let other emulators use the directory."""
+        self.locked = False
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+
     def write_holder(self) -> None:
         """Note the process id in the lock file, for the error message of whoever comes second."""
+        if not self.locked:
+            return
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 

@@ -18,10 +18,12 @@ from bootproof.tpm.persistence.container import (
     Kind,
     MissingKeyError,
     StateError,
+    TakenError,
     UnreadableError,
     WrongKeyError,
 )
 from bootproof.tpm.service.blobs import Keys
+from bootproof.tpm.service.handover import Handover
 from bootproof.tpm.service.requests import REQUESTS, Request, cancel, result
 
 _LOG: Final = logging.getLogger("vtpm")
@@ -65,10 +67,17 @@ class ControlChannel:
     connection up because a request stays incomplete.
     """
 
-    def __init__(self, tpm: Tpm, transport: Transport, keys: Keys | None = None) -> None:
+    def __init__(
+        self,
+        tpm: Tpm,
+        transport: Transport,
+        keys: Keys | None = None,
+        handover: Handover | None = None,
+    ) -> None:
         self.tpm = tpm
         self.transport = transport
         self.keys = keys or Keys()
+        self.handover = handover or Handover(tpm)
         self.descriptors: list[int] = []
         self.blobs: dict[tuple[bool, Kind], bytes] = {}  # as of offset 0: later parts belong to that
         self.paused = False
@@ -139,9 +148,14 @@ class ControlChannel:
 
     def _answer(self, request: Request, parameters: bytes) -> bytes:
         try:
+            if request.stored:
+                self.handover.hold()
             return request.answer(self, parameters)
         except TpmError as error:
             return result(error.rc)
+        except TakenError as error:
+            _LOG.error("%s: %s", request.name, error)
+            return result(Rc.FAIL)
         except StateError as error:
             _LOG.error("%s: the state %s", request.name, error)
             return result(_STATE_ERRORS.get(type(error), Rc.BAD_PARAMETER))

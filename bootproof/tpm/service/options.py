@@ -16,7 +16,7 @@ _STARTUPS: Final = {"startup-clear": 1, "startup-state": 2, "startup-deactivated
 _SWITCHES: Final = ("--daemon", "--print-states", "--physical-presence")
 _WITH_VALUE: Final = (
     *("--tpmstate", "--ctrl", "--fd", "--flags", "--locality", "--key", "--migration-key", "--pid", "--log"),
-    *("--monitor", "--runas", "--seccomp"),
+    *("--monitor", "--runas", "--seccomp", "--migration"),
 )
 _SHORT: Final = {"f": "--fd", "d": "--daemon", "r": "--runas"}
 _REFUSED: Final = {"--tpm2": "TPM 2.0 is not there yet; leave it out for a TPM 1.2, or use swtpm"}
@@ -61,6 +61,8 @@ class Config:
     proxy: bool = False
     monitor: Endpoint | None = None
     physical_presence: bool = False
+    incoming: bool = False
+    release_lock: bool = False
     powered: bool = False
     startup: int | None = None
     reject_locality_4: bool = False
@@ -101,6 +103,7 @@ def parse(arguments: list[str], interface: str = "socket") -> Config:
     powered, startup = _flags(values.get("--flags"), proxy)
     reject, allow = _locality(values.get("--locality"))
     directory, mode = _state(values.get("--tpmstate"), faults)
+    incoming, release_lock = _migration(values.get("--migration"))
     pid_file, pid_descriptor = _pid(values.get("--pid"))
     data = _data_endpoint(values, faults) if interface == "socket" else None
     device, descriptor = _device(values, proxy, faults) if interface == "chardev" else (None, None)
@@ -114,6 +117,8 @@ def parse(arguments: list[str], interface: str = "socket") -> Config:
         device_descriptor=descriptor,
         proxy=proxy,
         monitor=_endpoint(values.get("--monitor"), connection_key="clientfd", tcp=False),
+        incoming=incoming,
+        release_lock=release_lock,
         physical_presence="--physical-presence" in given,
         powered=powered,
         startup=startup,
@@ -248,6 +253,13 @@ def _locality(values: Values | None) -> tuple[bool, bool]:
     return values.switch("reject-locality-4"), values.switch("allow-set-locality")
 
 
+def _migration(values: Values | None) -> tuple[bool, bool]:
+    """Return whether the state comes later, and whether its lock is given up when it leaves."""
+    if values is None:
+        return False, False
+    return values.switch("incoming"), values.switch("release-lock-outgoing")
+
+
 def _key(values: Values | None) -> KeySource | None:
     if values is None:
         return None
@@ -305,6 +317,10 @@ def _check_reachable(given: dict[str, str], interface: str, config: Config, faul
         faults.append("give --ctrl or --server; without them nobody can reach the TPM")
     elif "--ctrl" not in given and not config.powered:
         faults.append("without --ctrl give --flags not-need-init; nobody else can switch the TPM on")
+    if config.incoming and config.powered:
+        faults.append(
+            "--migration incoming: the state comes later, so leave not-need-init and startup-... out"
+        )
     sockets = [e.connected_fd for e in (config.control, config.data, config.monitor) if e is not None]
     used = [descriptor for descriptor in (*sockets, config.device_descriptor) if descriptor is not None]
     if len(set(used)) != len(used):

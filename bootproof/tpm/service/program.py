@@ -24,6 +24,7 @@ from bootproof.tpm.persistence.encryption import KeySource, StateKey, StateKeyEr
 from bootproof.tpm.persistence.store import StateDirectory, StateError, stored_states
 from bootproof.tpm.service.blobs import Keys
 from bootproof.tpm.service.device import Device, DeviceError, new_proxy_device, open_device
+from bootproof.tpm.service.handover import ELSEWHERE, Handover
 from bootproof.tpm.service.options import INTERFACES, Config, LogTarget, UsageError, parse
 from bootproof.tpm.service.privileges import UserError, become, forbid_dumps, lock_memory
 from bootproof.tpm.service.server import Server
@@ -36,7 +37,7 @@ _HOST: Final = 10
 _NAME: Final = "bootproof-vtpm"
 _FEATURES: Final = (
     *("tpm-1.2", "flags-opt-startup", "cmdarg-seccomp", "cmdarg-key-fd", "cmdarg-pwd-fd"),
-    *("cmdarg-print-states", "nvram-backend-dir", "monitor"),
+    *("cmdarg-print-states", "cmdarg-migration", "nvram-backend-dir", "monitor"),
 )
 _REFUSALS: Final = (SocketError, StateError, DeviceError, StateKeyError, UserError)
 
@@ -120,12 +121,13 @@ def _key(source: KeySource | None) -> StateKey | None:
 def _prepare(config: Config, device: Device | None, stack: ExitStack) -> tuple[Server, StateDirectory]:
     """Open the state and all sockets, the control channel last: who finds it there finds all of them."""
     keys = Keys(_key(config.key), _key(config.migration_key))
-    state = StateDirectory(config.directory, config.state_mode, keys.state)
+    state = StateDirectory(config.directory, config.state_mode, keys.state, locked=not config.incoming)
     stack.callback(state.close)
     commands = COMMANDS | {SET_LOCALITY.ordinal: SET_LOCALITY} if config.allow_set_locality else COMMANDS
-    tpm = Tpm(commands, state, highest_locality=3 if config.reject_locality_4 else 4)
+    store = ELSEWHERE if config.incoming else state
+    tpm = Tpm(commands, store, highest_locality=3 if config.reject_locality_4 else 4)
     tpm.presence_signal = config.physical_presence
-    server = Server(tpm, config.terminate, keys)
+    server = Server(tpm, config.terminate, keys, Handover(tpm, state, config.release_lock))
     _open_channels(config, device, server, stack)
     if config.powered:
         tpm.power_on()

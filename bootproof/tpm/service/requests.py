@@ -30,6 +30,8 @@ _SPECIFICATION, _ATTRIBUTES = 1, 2
 _DECRYPTED: Final = 1  # flag of a request for a state blob
 _ENCRYPTED: Final = 2  # flag of a state blob: the state key is needed to read it
 _FILE_KEY, _MIGRATION_KEY = 1, 2
+_ATTEMPT: Final = 0.01  # seconds
+_MOST_ATTEMPTS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Request:
     `counted`.
 
     `padded` marks one byte in four, of which some clients send only the one; `bit` is the request's number
-    in the mask that GET_CAPABILITY answers.
+    in the mask that GET_CAPABILITY answers; `stored` says that the state directory is used.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Request:
     bit: int | None = None
     counted: bool = False
     padded: bool = False
+    stored: bool = False
 
 
 _NO_BLOB: Final = struct.pack(">IIII", _NON_FATAL, 0, 0, 0)
@@ -163,7 +166,9 @@ def _get_state_blob(channel: ControlChannel, parameters: bytes) -> bytes:
         return _NO_BLOB
     if not offset:
         _need(channel.tpm.running or kind != Kind.VOLATILE)
+        channel.handover.hold()
         channel.blobs[decrypted, kind] = make_blob(channel.tpm, kind, channel.keys, decrypted)
+        channel.handover.note_fetched(kind)
     blob = channel.blobs.get((decrypted, kind), b"")
     if not blob:
         return _NO_BLOB
@@ -234,25 +239,29 @@ def _get_info(_channel: ControlChannel, parameters: bytes) -> bytes:
     return struct.pack(">III", Rc.SUCCESS, len(text), len(rest)) + rest
 
 
-def _lock_storage(_channel: ControlChannel, _parameters: bytes) -> bytes:
-    """The storage is locked for as long as the process lives, so the lock asked for is held."""
+def _lock_storage(channel: ControlChannel, parameters: bytes) -> bytes:
+    """Lock the state directory again, after a migration that did not take place: so many attempts, one in
+    ten milliseconds, 1000 at most. FAIL if another emulator has it, or has changed the state.
+    """
+    attempts = min(int.from_bytes(parameters), _MOST_ATTEMPTS)
+    channel.handover.hold(attempts * _ATTEMPT)
     return result(Rc.SUCCESS)
 
 
 REQUESTS: Final[dict[int, Request]] = {
     0x01: Request("GET_CAPABILITY", 0, _get_capability),
-    0x02: Request("INIT", 4, _init, bit=0),
+    0x02: Request("INIT", 4, _init, bit=0, stored=True),
     0x03: Request("SHUTDOWN", 0, _shutdown, bit=1),
     0x04: Request("GET_TPMESTABLISHED", 0, _get_established, bit=2),
     0x05: Request("SET_LOCALITY", 4, _set_locality, bit=3, padded=True),
-    0x06: Request("HASH_START", 0, _hash_start, bit=4),
-    0x07: Request("HASH_DATA", 4, _hash_data, counted=True),
-    0x08: Request("HASH_END", 0, _hash_end),
+    0x06: Request("HASH_START", 0, _hash_start, bit=4, stored=True),
+    0x07: Request("HASH_DATA", 4, _hash_data, counted=True, stored=True),
+    0x08: Request("HASH_END", 0, _hash_end, stored=True),
     0x09: Request("CANCEL", 0, cancel, bit=5),
-    0x0A: Request("STORE_VOLATILE", 0, _store_volatile, bit=6),
-    0x0B: Request("RESET_TPMESTABLISHED", 4, _reset_established, bit=7, padded=True),
+    0x0A: Request("STORE_VOLATILE", 0, _store_volatile, bit=6, stored=True),
+    0x0B: Request("RESET_TPMESTABLISHED", 4, _reset_established, bit=7, padded=True, stored=True),
     0x0C: Request("GET_STATEBLOB", 12, _get_state_blob, bit=8),
-    0x0D: Request("SET_STATEBLOB", 12, _set_state_blob, bit=9, counted=True),
+    0x0D: Request("SET_STATEBLOB", 12, _set_state_blob, bit=9, counted=True, stored=True),
     0x0E: Request("STOP", 0, _stop, bit=10),
     0x0F: Request("GET_CONFIG", 0, _get_config, bit=11),
     0x10: Request("SET_DATAFD", 0, _set_data_fd, bit=12),

@@ -24,6 +24,7 @@ from bootproof.tpm.service.blobs import Keys
 from bootproof.tpm.service.connections import Connection, ControlConnection, DataConnection
 from bootproof.tpm.service.control import ControlChannel
 from bootproof.tpm.service.device import Device
+from bootproof.tpm.service.handover import Handover
 from bootproof.tpm.service.monitor import Monitor
 from bootproof.tpm.service.sockets import Listener, is_socket
 from bootproof.tpm.service.stream import CommandStream
@@ -38,8 +39,15 @@ _READ: Final = selectors.EVENT_READ
 class Server:
     """The emulator as a server; `run` returns when it is told to end or nobody can reach it any more."""
 
-    def __init__(self, tpm: Tpm, terminate: bool = False, keys: Keys | None = None) -> None:
+    def __init__(
+        self,
+        tpm: Tpm,
+        terminate: bool = False,
+        keys: Keys | None = None,
+        handover: Handover | None = None,
+    ) -> None:
         self.tpm = tpm
+        self._handover = handover or Handover(tpm)
         self._keys = keys
         self._make_key, tpm.make_key = tpm.make_key, self._make_key_meanwhile
         self.selector = selectors.DefaultSelector()
@@ -71,14 +79,14 @@ class Server:
 
     def serve_data(self, peer: socket.socket | Device) -> None:
         """Take that connection for the data channel."""
-        self._data = DataConnection(self, peer, CommandStream(self.tpm), self._data_closed)
+        self._data = DataConnection(self, peer, CommandStream(self.tpm, self._handover), self._data_closed)
         if self._data_listener is not None:
             self._data.disconnect = self._data_listener.endpoint.disconnect
             self.selector.unregister(self._data_listener.socket)
 
     def serve_control(self, peer: socket.socket) -> None:
         """Take that connection for the control channel."""
-        channel = ControlChannel(self.tpm, self, self._keys)
+        channel = ControlChannel(self.tpm, self, self._keys, self._handover)
         self._control = ControlConnection(self, peer, channel, self._control_closed)
         if self._control_listener is not None:
             self.selector.unregister(self._control_listener.socket)

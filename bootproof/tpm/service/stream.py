@@ -13,6 +13,7 @@ from typing import Final
 
 from bootproof.tpm.codes import HEADER_SIZE
 from bootproof.tpm.machine import Tpm
+from bootproof.tpm.service.handover import Handover
 
 GRACE_SECONDS: Final = 0.5
 _LENGTH: Final = slice(2, 6)
@@ -21,8 +22,9 @@ _LENGTH: Final = slice(2, 6)
 class CommandStream:
     """One data connection."""
 
-    def __init__(self, tpm: Tpm) -> None:
+    def __init__(self, tpm: Tpm, handover: Handover | None = None) -> None:
         self._tpm = tpm
+        self._execute = (handover or Handover(tpm)).execute
         self._partial = b""
         self.deadline: float | None = None  # of the incomplete command, on the monotonic clock
 
@@ -37,10 +39,10 @@ class CommandStream:
             self._partial = data
             self.deadline = time.monotonic() + GRACE_SECONDS
             return b""
-        return self._tpm.execute(data)
+        return self._execute(data)
 
     def give_up(self) -> bytes:
         """Return the response to the command that did not become complete."""
         data, self._partial = self._partial, b""
         self.deadline = None
-        return self._tpm.execute(data)
+        return self._execute(data)

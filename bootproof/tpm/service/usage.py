@@ -31,6 +31,9 @@ A TPM 1.2 behind a socket, or behind a character device. The options are those o
         [,mode=aes-cbc|aes-256-cbc][,remove]
                                       encrypt the state: a key of 128 or 256 bits, or a passphrase
   --migration-key ...                 the same for state that leaves through the control channel
+  --migration [incoming][,release-lock-outgoing]
+                                      with shared storage: lock the state only when it arrives or is needed;
+                                      unlock it when the last of its blobs was fetched
   --pid file=F | fd=N                 write the process id there
   --log file=F|fd=N[,level=N][,prefix=P][,truncate]
                                       level 0: errors (the default), 1 or more: also warnings
