@@ -2,8 +2,7 @@
 """The ISO: with Rock Ridge names, bootable in BIOS mode from CD (El Torito) and, written to them as it is,
 from sticks and disks.
 
-Sources: ECMA-119, the El Torito specification 1.0, and for the disk's first sector GRUB's
-boot/i386/pc/boot.S (the number of the sector with GRUB's core, 8 bytes at 0x1b0).
+Sources: ECMA-119 and the El Torito specification 1.0; the boot code is ours (grub/stages).
 """
 
 from __future__ import annotations
@@ -24,15 +23,14 @@ import pycdlib.headervd
 import pycdlib.pycdlib
 import pycdlib.utils
 
+from bootproof.build.grubima import BOOT_CODE_SIZE
+
 BOOT_IMAGE = "/boot/grub/eltorito.img"
 _CATALOG = "/boot/grub/boot.cat"
 _SECTOR = 2048
 # Drives read ahead of what they are asked for; without padding the last file comes back as garbage
 _PADDING_SECTORS = 150
-_BOOT_CODE_SIZE = 440
-_CORE_SECTOR_AT = 0x1B0
-# In the core's own first sector (diskboot.S): where the rest of the core lies when a disk is started from
-_REST_OF_CORE_AT = 2048 + 500
+_IMAGE_SECTOR_AT = 0x1B0  # in grub/stages/mbr.S
 _HIDDEN_ISO_PARTITION = 0x17
 _UNKNOWN = re.compile("[^A-Z0-9_]")
 
@@ -72,11 +70,9 @@ def write(image: Image, target: Path) -> None:
             out.seek(0, 2)
             out.write(bytes(_PADDING_SECTORS * _SECTOR))
             sectors = out.tell() // _SECTOR
-            core = iso.get_record(iso_path=_iso_name(BOOT_IMAGE, ";1")).extent_location()
+            boot_image = iso.get_record(iso_path=_iso_name(BOOT_IMAGE, ";1")).extent_location()
             out.seek(0)
-            out.write(first_sector(image.boot_code.read_bytes(), core, sectors))
-            out.seek(core * _SECTOR + _REST_OF_CORE_AT)
-            out.write(struct.pack("<Q", _core_on_disk(core) + 1))
+            out.write(first_sector(image.boot_code.read_bytes(), boot_image, sectors))
         iso.close()
 
 
@@ -85,23 +81,17 @@ def first_sector(boot_code: bytes, boot_image: int, sectors: int) -> bytes:
     image.
 
     `boot_image` is where the El Torito image begins and `sectors` the size of the ISO, both in sectors of
-    2048 bytes. GRUB's core follows the first 2048 bytes of the El Torito image; a disk counts in sectors of
-    512.
+    2048 bytes; a disk counts in sectors of 512.
     """
     sector = bytearray(512)
-    sector[:_BOOT_CODE_SIZE] = boot_code[:_BOOT_CODE_SIZE]
-    struct.pack_into("<Q", sector, _CORE_SECTOR_AT, _core_on_disk(boot_image))
+    sector[:BOOT_CODE_SIZE] = boot_code
+    struct.pack_into("<Q", sector, _IMAGE_SECTOR_AT, boot_image * 4)
     partition = struct.pack(
         "<B3sB3sII", 0x80, b"\x00\x01\x00", _HIDDEN_ISO_PARTITION, b"\xfe\xff\xff", 0, sectors * 4
     )
     sector[446 : 446 + len(partition)] = partition
     sector[510:] = b"\x55\xaa"
     return bytes(sector)
-
-
-def _core_on_disk(boot_image: int) -> int:
-    """Return the disk sector (512 bytes) with GRUB's core, given the CD sector of the El Torito image."""
-    return boot_image * 4 + 4
 
 
 def _folders(paths: list[str]) -> list[str]:

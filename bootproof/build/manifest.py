@@ -22,6 +22,7 @@ _TOOLS = {
     "mmdebstrap": ["mmdebstrap", "--version"],
     "squashfs-tools": ["mksquashfs", "-version"],
     "gcc": ["gcc", "--version"],
+    "binutils": ["ld", "--version"],
     "kmod": ["depmod", "--version"],
     "zstd": ["zstd", "--version"],
     "grub-mkimage": ["grub-mkimage", "--version"],

@@ -163,16 +163,20 @@ class Plan:
 
     @cached_property
     def grub(self) -> Step:
-        package, config = self.lock.boot[0], self.project / "grub" / "early.cfg"
+        package, sources = self.lock.boot[0], self.project / "grub"
+        used = [sources / "early.cfg", *sorted(sources.glob("stages/*")), *sorted(sources.glob("module/*"))]
         inputs = {
-            "package": package.sha256, "config": sha256_of(config),
-            "tools": toolchain.versions("grub-common"),
+            "package": package.sha256,
+            "sources": {str(path.relative_to(sources)): sha256_of(path) for path in used},
+            "tools": toolchain.versions("grub-common", "gcc", "binutils"),
         }  # fmt: skip
 
         def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
-            return boot.build_grub(folder, deb=self.debs.verified(package), config=config)
+            from bootproof.build import grubima
 
-        return Step("grub", "boot loader", inputs, work, code=("boot", "debfile"))
+            return grubima.build(folder, deb=self.debs.verified(package), sources=sources)
+
+        return Step("grub", "GRUB-IMA", inputs, work, code=("grubima", "debfile"))
 
     def iso(self, base: Path, own: Path) -> Step:
         """Return the last step; the root hashes of the finished layers `base` and `own` are part of what

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 _SHOWN = 64
+_WHITE = {ord("\n"): r"\n", ord("\t"): r"\t"}
 
 
 def line(text: str) -> str:
@@ -20,7 +21,7 @@ def data(value: bytes) -> str:
 
 
 def as_text(value: bytes) -> str | None:
-    """Return the text that `value` is, or None if it is none."""
+    """Return the text that `value` is, its line ends and tabs as escapes, or None if it is none."""
     if len(value) % 2 == 0 and len(value) >= 4 and not any(value[1::2]):
         return _printable(value, "utf-16-le")
     return _printable(value.rstrip(b"\0"), "utf-8")
@@ -31,7 +32,8 @@ def _printable(value: bytes, encoding: str) -> str | None:
         text = value.decode(encoding).rstrip("\0")
     except UnicodeDecodeError:
         return None
-    return text if text and text.isprintable() else None
+    one_line = text.translate(_WHITE)
+    return one_line if text and one_line.isprintable() else None
 
 
 def as_hex(value: bytes) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Boot menu, command lines and GRUB's images."""
+"""Boot menu and command lines."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import pytest
 from bootproof.build import boot
 from bootproof.build.boot import CommandLine
 from bootproof.build.verity import Verity
-from bootproof.errors import BootproofError, HostError
-
-from .packages import real_deb
+from bootproof.errors import BootproofError
 
 PROJECT = Path(__file__).parents[2]
 LINE = CommandLine(
@@ -62,19 +60,3 @@ def test_a_broken_menu_template_is_named(tmp_path: Path) -> None:
     (tmp_path / "grub.cfg.j2").write_text("x\n{% for %}")
     with pytest.raises(BootproofError, match=r"grub.cfg.j2, line 2"):
         menu(tmp_path / "grub.cfg.j2")
-
-
-def test_the_command_for_grubs_image() -> None:
-    command = boot.mkimage_command(Path("mods"), Path("early.cfg"), Path("out.img"))
-    assert command[:11] == [
-        "grub-mkimage", "-O", "i386-pc-eltorito", "-d", "mods", "-p", "/boot/grub", "-c", "early.cfg",
-        "-o", "out.img",
-    ]  # fmt: skip
-    assert {"iso9660", "biosdisk", "linux", "search"} <= set(command[11:])
-
-
-def test_a_package_without_grub(tmp_path: Path) -> None:
-    deb = real_deb(tmp_path, "other", {"usr/share/doc/x": b"x"})
-    (tmp_path / "out").mkdir()
-    with pytest.raises(HostError, match="there is no GRUB for BIOS in"):
-        boot.build_grub(tmp_path / "out", deb=deb, config=PROJECT / "grub" / "early.cfg")

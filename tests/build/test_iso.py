@@ -34,7 +34,7 @@ def image(folder: Path) -> Image:
         (folder / str(number)).write_bytes(data)
         sources[path] = folder / str(number)
     (folder / "eltorito").write_bytes(bytes(range(256)) * 100)
-    (folder / "code").write_bytes(b"C" * 512)
+    (folder / "code").write_bytes(b"C" * 440)
     return Image(sources, folder / "eltorito", folder / "code", "BOOTPROOF_TEST_01234567", EPOCH)
 
 
@@ -99,8 +99,8 @@ def test_it_boots_as_a_cd(made: bytes) -> None:
 def test_it_boots_as_a_disk(made: bytes) -> None:
     sector = made[:512]
     assert sector[:0x1B0] == b"C" * 0x1B0 and sector[510:] == b"\x55\xaa"
-    (core,) = struct.unpack_from("<Q", sector, 0x1B0)
-    assert made[core * 512 : core * 512 + 4] == (bytes(range(256)) * 100)[2048:2052]
+    (image,) = struct.unpack_from("<Q", sector, 0x1B0)
+    assert made[image * 512 : image * 512 + 8] == bytes(range(8))
     active, kind, start, count = struct.unpack_from("<B3xB3xII", sector, 446)
     assert (active, kind, start, count * 512) == (0x80, 0x17, 0, len(made))
     assert not any(sector[462:510])

@@ -144,7 +144,7 @@ def test_a_package_an_epoch_or_a_tool_changes_its_steps(
         )
         return dataclasses.replace(plan)
 
-    assert changed(project, demo, newer) == {"initrd", "iso"}
+    assert changed(project, demo, newer) == {"initrd", "grub", "iso"}
 
 
 def test_the_label_is_short_enough_and_tells_images_apart(project: Path, demo: Recipe) -> None:
