@@ -52,16 +52,17 @@ class Virtual:
         self.emulator = emulator
         self.serial = serial
         self._control = control.makefile("rw")
-        self._ask("qmp_capabilities")
+        self.ask("qmp_capabilities")
         self._watch = watch
         self._seen = ""
 
     def say(self, command: str) -> None:
         """Have QEMU's monitor do a command; it is done when this returns."""
-        said = self._ask("human-monitor-command", **{"command-line": command})
+        said = self.ask("human-monitor-command", **{"command-line": command})
         assert not said, said
 
-    def _ask(self, execute: str, **arguments: str) -> object:
+    def ask(self, execute: str, **arguments: object) -> object:
+        """Have QEMU execute a command of its machine protocol; return the answer."""
         self._control.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
         self._control.flush()
         for line in self._control:
@@ -109,13 +110,19 @@ class Virtual:
 
     def quit(self) -> None:
         """End machine and emulator; both have to end well."""
-        self._ask("quit")
+        self.ask("quit")
         assert self.machine.wait(PATIENCE) == 0
         assert self.emulator.wait() == 0
 
 
 @contextmanager
-def virtual(start: Start, *options: str, state: Path | None = None, seconds: int = 600) -> Iterator[Virtual]:
+def virtual(
+    start: Start,
+    *options: str,
+    state: Path | None = None,
+    seconds: int = 600,
+    emulator_options: tuple[str, ...] = (),
+) -> Iterator[Virtual]:
     """Run QEMU with our TPM 1.2 and these options for at most so many seconds."""
     control, inherited = socket.socketpair()
     watch, watched = socket.socketpair()
@@ -127,6 +134,7 @@ def virtual(start: Start, *options: str, state: Path | None = None, seconds: int
         *where,
         *("--ctrl", f"type=unixio,clientfd={numbers[0]}", "--monitor", f"type=unixio,clientfd={numbers[1]}"),
         "--terminate",
+        *emulator_options,
         pass_fds=numbers,
     )
     machine = subprocess.Popen(
