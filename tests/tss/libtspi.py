@@ -9,9 +9,10 @@ from typing import Final
 from tests.tss.scenario import Scenario, Tool
 
 AUTHFAIL, BADINDEX, BAD_PARAMETER, DISABLED_CMD, BAD_ORDINAL = 0x01, 0x02, 0x03, 0x08, 0x0A
-WRONGPCRVAL, AUTH2FAIL, BAD_MIGRATION, DECRYPT_ERROR = 0x18, 0x1D, 0x1E, 0x21
+WRONGPCRVAL, AUTH2FAIL, DECRYPT_ERROR = 0x18, 0x1D, 0x21
 INVALID_KEYUSAGE, BAD_KEY_PROPERTY, BAD_MODE = 0x24, 0x28, 0x2C
 NOTRESETABLE, NOTLOCAL, BAD_LOCALITY = 0x32, 0x33, 0x3D
+AREA_LOCKED, NOT_FULLWRITE = 0x3C, 0x46
 
 _CODES: Final[dict[str, tuple[int, ...]]] = {
     "bind": (AUTHFAIL, AUTHFAIL),
@@ -31,16 +32,20 @@ _CODES: Final[dict[str, tuple[int, ...]]] = {
     "audit": (INVALID_KEYUSAGE, AUTHFAIL),
     "rewrap": (AUTH2FAIL, AUTH2FAIL, AUTHFAIL),
     "migrate": (),
-    "certified": (BAD_MIGRATION,),
+    "certified": (),
     "delegate_owner": (DISABLED_CMD, BADINDEX),
     "delegate_key": (AUTHFAIL, DISABLED_CMD),
     "transport": (),
+    "identity": (DECRYPT_ERROR, BAD_PARAMETER, AUTHFAIL),
+    "areas": (NOT_FULLWRITE, AREA_LOCKED, AREA_LOCKED, AUTHFAIL),
+    "owner_evict": (BAD_PARAMETER, AUTHFAIL),
 }
+_LOCK_NV: Final = Tool("tpm_nvdefine -i 0xffffffff -s 0 -p OWNERWRITE")
 
 
 def _scenario(name: str, codes: tuple[int, ...]) -> Scenario:
     program = Tool(f"{sys.executable} -m tests.tss.programs {name}", 0, codes)
-    return Scenario(f"libtspi {name}", "owned", (program,))
+    return Scenario(f"libtspi {name}", "owned", (_LOCK_NV, program) if name == "areas" else (program,))
 
 
 SCENARIOS: Final = tuple(_scenario(name, codes) for name, codes in _CODES.items())

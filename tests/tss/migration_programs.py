@@ -82,7 +82,7 @@ def certified(tss: Session) -> None:
     call("Tspi_Key_CreateKey", key, srk, 0)
     call("Tspi_Key_LoadKey", key, srk)
     tss.sign(key)
-    parent = tss.key(Key.STORAGE, srk)
+    parent = tss.key(Key.STORAGE, srk, "parent")
     parent_key, public = data("Tspi_Key_GetPubKey", parent), data("Tspi_Key_GetPubKey", key)
     digest = sha1(b"".join(sha1(one).digest() for one in (authority_key, parent_key, public))).digest()
     to_sign = tss.new(Kind.HASH, 1)
@@ -101,7 +101,10 @@ def certified(tss: Session) -> None:
     set_data(approved, *_MIGRATION_TICKET, ticket)
     random = data("Tspi_Key_CMKCreateBlob", key, srk, approved)
     print("created", len(random), len(tss.attribute(approved, *_XOR_BLOB)))
-    refused("convert", "Tspi_Key_CMKConvertMigration", key, parent, approved, len(random), random)
+    arguments = (approved, len(random), random)
+    call("Tspi_Key_CMKConvertMigration", key, parent, *arguments)
+    call("Tspi_Key_LoadKey", key, parent)
+    tss.sign(key)
 
 
 PROGRAMS = (rewrap, migrate, certified)

@@ -5,12 +5,26 @@ from __future__ import annotations
 
 import sys
 
-from tests.tss import key_programs, migration_programs, owner_programs, session_programs
+from tests.tss import (
+    identity_programs,
+    key_programs,
+    migration_programs,
+    nv_programs,
+    owner_programs,
+    session_programs,
+)
 from tests.tss.tspi import session
 
 PROGRAMS = {
     one.__name__: one
-    for module in (key_programs, owner_programs, migration_programs, session_programs)
+    for module in (
+        key_programs,
+        owner_programs,
+        migration_programs,
+        session_programs,
+        identity_programs,
+        nv_programs,
+    )
     for one in module.PROGRAMS
 }
 

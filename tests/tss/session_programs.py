@@ -90,6 +90,7 @@ def transport(tss: Session) -> None:
     print(data("Tspi_TPM_PcrRead", tss.tpm, 1).hex())
     print(len(data("Tspi_TPM_OwnerGetSRKPubKey", tss.tpm)))
     tss.sign(used)
+    refused("what the TPM does not have", "Tspi_TPM_KillMaintenanceFeature", tss.tpm)
     signed = validated("Tspi_Context_CloseSignTransport", tss.context, signer)
     print("log", len(signed.data), len(signed.signature))
 

@@ -17,7 +17,7 @@ from enum import IntEnum
 _LIB = ctypes.CDLL("libtspi.so.1")
 WELL_KNOWN = bytes(20)
 _SRK_UUID = uuid.UUID(int=1)
-_SYSTEM = 2
+SYSTEM = 2
 _PLAIN, _SHA1 = 0x1800, 0x1000
 
 
@@ -65,7 +65,9 @@ class TssError(Exception):
         self.result = result
 
 
-class _Uuid(ctypes.Structure):
+class Uuid(ctypes.Structure):
+    """TSS_UUID."""
+
     _fields_ = (("data", ctypes.c_ubyte * 16),)
 
 
@@ -183,8 +185,8 @@ class Session:
 
     def srk(self, secret: bytes | str = WELL_KNOWN) -> int:
         """Return the storage root key."""
-        identifier = _Uuid.from_buffer_copy(_SRK_UUID.bytes)
-        key = number("Tspi_Context_LoadKeyByUUID", self.context, _SYSTEM, identifier)
+        identifier = Uuid.from_buffer_copy(_SRK_UUID.bytes)
+        key = number("Tspi_Context_LoadKeyByUUID", self.context, SYSTEM, identifier)
         self.set_secret(self.policy(key), secret)
         return key
 
