@@ -48,7 +48,6 @@ _SCHEMES: Final[dict[int, tuple[tuple[int, ...], tuple[int, ...]]]] = {
 _FULL_STRENGTH: Final = (KeyUsage.STORAGE, KeyUsage.IDENTITY, KeyUsage.MIGRATE)
 
 
-_KNOWN_FLAGS: Final = sum(KeyFlag)
 _LOADABLE: Final = (Payload.ASYM, Payload.MIGRATE_RESTRICTED, Payload.MIGRATE_EXTERNAL)
 
 
@@ -63,9 +62,8 @@ class NewKey:
 def check_parameters(key: Key, fips: bool = False) -> RsaParameters:
     """Return the RSA parameters of a key that can be made or loaded.
 
-    `fips`: the permanent flag of that name. BAD_VERSION, BAD_KEY_PROPERTY, NOTFIPS.
+    `fips`: the permanent flag of that name. BAD_KEY_PROPERTY, NOTFIPS.
     """
-    key.check_head()
     rsa = rsa_parameters(key.parameters)
     if not _SMALLEST <= rsa.bits <= _LARGEST or rsa.bits % 16 or rsa.primes != _PRIMES:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
@@ -76,7 +74,7 @@ def check_parameters(key: Key, fips: bool = False) -> RsaParameters:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
     if key.usage in _FULL_STRENGTH and (rsa.bits != _FULL_SIZE or rsa.public_exponent != DEFAULT_EXPONENT):
         raise TpmError(Rc.BAD_KEY_PROPERTY)
-    if key.auth_usage not in tuple(AuthUsage) or key.flags & ~_KNOWN_FLAGS:
+    if key.auth_usage not in tuple(AuthUsage):
         raise TpmError(Rc.BAD_KEY_PROPERTY)
     return rsa
 

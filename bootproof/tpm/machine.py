@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bootproof.tpm import audit, defence
-from bootproof.tpm.call import AUTH_IN_SIZE, AUTH_OUT_SIZE, AuthIn, Call
+from bootproof.tpm.call import AUTH_OUT_SIZE, AuthIn, Call
 from bootproof.tpm.codes import HEADER_SIZE, TAG_REQUEST, TAG_RESPONSE, Rc, TpmError
 from bootproof.tpm.command import Command, In
 from bootproof.tpm.keys import KeySlots
@@ -32,6 +32,7 @@ from bootproof.tpm.structures.nv import NvLocks
 from bootproof.tpm.structures.stclear import StClearData
 from bootproof.tpm.structures.transport import Transport
 from bootproof.tpm.transport import TransportTable
+from bootproof.tpm.wire import Reader
 
 if TYPE_CHECKING:
     from bootproof.tpm.crypto.rsa import PrivateKey
@@ -309,6 +310,7 @@ class Tpm:
         self._admit(command)
         count = tag - TAG_REQUEST
         if count not in command.auths:
+            command.parameters.read(Reader(request[HEADER_SIZE:]))  # what is wrong with them is said first
             raise TpmError(Rc.BADTAG)
         audited = ordinal in self.audited
         if not command.plain:
@@ -321,9 +323,12 @@ class Tpm:
     def _parameters(self, command: Command, encoded: bytes) -> Any:
         """Return the parameters of a command that may come from this locality; BAD_LOCALITY."""
         parameters = command.parameters.decode(encoded)
+        self._check_locality(command)
+        return parameters
+
+    def _check_locality(self, command: Command) -> None:
         if self.locality not in command.localities:
             raise TpmError(Rc.BAD_LOCALITY)
-        return parameters
 
     def _run_audited(self, command: Command, request: bytes) -> bytes:
         """Run a command without authorisation that is audited (Part 3, 8.1)."""
@@ -343,14 +348,12 @@ class Tpm:
         """Run a command that may have authorisations: `count` of them end the request (Part 1, 13)."""
         if count and command.ordinal != Ord.RESET_LOCK_VALUE:
             defence.check(self)
-        end = len(request) - count * AUTH_IN_SIZE
-        if end < HEADER_SIZE:
-            raise TpmError(Rc.BAD_PARAM_SIZE)
-        parameters = request[HEADER_SIZE:end]
-        args = self._parameters(command, parameters)
-        given = [
-            AuthIn.decode(request[at : at + AUTH_IN_SIZE]) for at in range(end, len(request), AUTH_IN_SIZE)
-        ]
+        reader = Reader(request[HEADER_SIZE:])
+        args = command.parameters.read(reader)
+        parameters = request[HEADER_SIZE : HEADER_SIZE + reader.at]
+        given = [AuthIn.read(reader) for _ in range(count)]
+        reader.end()
+        self._check_locality(command)
         code = request[_ORDINAL]
         call = Call(self, command, sha1(code, parameters[4 * command.handles :]), given)
         try:

@@ -42,6 +42,11 @@ class Reader:
         self._at = end
         return part
 
+    @property
+    def at(self) -> int:
+        """How many bytes were read."""
+        return self._at
+
     def end(self) -> None:
         """Raise BAD_PARAM_SIZE unless everything was read."""
         if self._at != len(self._data):
@@ -62,13 +67,13 @@ def _fixed_codec(layout: str) -> Codec:
     return Codec(lambda reader: packer.unpack(reader.take(packer.size))[0], packer.pack, layout)
 
 
-def _sized_codec(length_layout: str) -> Codec:
+def _sized_codec(length_layout: str, longest: int = _LONGEST, too_long: Rc = Rc.SIZE) -> Codec:
     length = struct.Struct(">" + length_layout)
 
     def read(reader: Reader) -> bytes:
         size: int = length.unpack(reader.take(length.size))[0]
-        if size > _LONGEST:
-            raise TpmError(Rc.SIZE)
+        if size > longest:
+            raise TpmError(too_long)
         return reader.take(size)
 
     return Codec(read, lambda value: length.pack(len(value)) + value)
@@ -83,7 +88,7 @@ def _read_bool(reader: Reader) -> bool:
 
 _UINT8, _UINT16, _UINT32, _UINT64 = (_fixed_codec(layout) for layout in "BHIQ")
 _BOOL: Final = Codec(_read_bool, lambda value: b"\1" if value else b"\0", "?")
-_SIZED16, _SIZED32 = _sized_codec("H"), _sized_codec("I")
+_SIZED32: Final = _sized_codec("I")
 _COUNT: Final = struct.Struct(">I")
 _CODEC: Final = "codec"
 
@@ -117,9 +122,17 @@ def boolean(*, default: Any = MISSING) -> Any:
     return _declare(_BOOL, default)
 
 
-def raw(size: int, *, default: Any = MISSING) -> Any:
-    """Declare exactly `size` bytes."""
-    return _declare(_fixed_codec(f"{size}s"), default)
+def raw(size: int, *, default: Any = MISSING, check: Callable[[bytes], None] | None = None) -> Any:
+    """Declare exactly `size` bytes; `check` raises for some that are read."""
+    if check is None:
+        return _declare(_fixed_codec(f"{size}s"), default)
+
+    def read(reader: Reader) -> bytes:
+        found = reader.take(size)
+        check(found)
+        return found
+
+    return _declare(Codec(read, bytes), default)
 
 
 def digest(*, default: Any = MISSING) -> Any:
@@ -127,9 +140,9 @@ def digest(*, default: Any = MISSING) -> Any:
     return raw(DIGEST_SIZE, default=default)
 
 
-def sized16(*, default: Any = MISSING) -> Any:
-    """Declare bytes that follow a UINT16 with their number."""
-    return _declare(_SIZED16, default)
+def sized16(*, default: Any = MISSING, longest: int = _LONGEST, too_long: Rc = Rc.SIZE) -> Any:
+    """Declare bytes that follow a UINT16 with their number; `too_long` for more than `longest`."""
+    return _declare(_sized_codec("H", longest, too_long), default)
 
 
 def sized32(*, default: Any = MISSING) -> Any:
@@ -149,9 +162,20 @@ def structure_tag(*, default: int, init: Literal[False] = False) -> Any:
     return field(default=default, init=init, metadata={_CODEC: codec})
 
 
-def nested(kind: type[Structure], *, default_factory: Any = MISSING) -> Any:
-    """Declare a structure inside a structure."""
-    codec = Codec(kind.read, lambda value: value.encode())
+def nested(kind: type[Structure], *, default_factory: Any = MISSING, refusal: Rc = Rc.SUCCESS) -> Any:
+    """Declare a structure inside a structure; `refusal` (unless SUCCESS) replaces the codes that it has
+    besides those for its length.
+    """
+
+    def read(reader: Reader) -> Structure:
+        try:
+            return kind.read(reader)
+        except TpmError as error:
+            if error.rc in (Rc.BAD_PARAM_SIZE, Rc.SIZE):
+                raise
+            raise TpmError(refusal) from error
+
+    codec = Codec(read if refusal else kind.read, lambda value: value.encode())
     return field(default_factory=default_factory, metadata={_CODEC: codec})
 
 
@@ -195,18 +219,22 @@ class Structure:
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Read one structure and leave the cursor behind it."""
+        if cls.PACKER is not None:
+            data = reader.take(cls.PACKER.size)
+            if cls.BOOLS and any(data[at] > 1 for at in cls.BOOLS):
+                raise TpmError(Rc.BAD_PARAMETER)
+            return cls(*cls.PACKER.unpack(data))
         values = [codec.read(reader) for _, codec in cls.CODECS]
-        return cls(*values[cls.TAGS :])
+        value = cls(*values[cls.TAGS :])
+        value.validate()
+        return value
+
+    def validate(self) -> None:
+        """Raise TpmError where what was read is no such structure for all that its fields say."""
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read one structure that fills `data` exactly."""
-        if cls.PACKER is not None:
-            if len(data) != cls.PACKER.size:
-                raise TpmError(Rc.BAD_PARAM_SIZE)
-            if cls.BOOLS and any(data[at] > 1 for at in cls.BOOLS):
-                raise TpmError(Rc.BAD_PARAMETER)
-            return cls(*cls.PACKER.unpack(data))
         reader = Reader(data)
         value = cls.read(reader)
         reader.end()

@@ -109,7 +109,6 @@ def _new_delegation(
         if not delegate.permissions.cover(public.permissions):
             raise TpmError(Rc.AUTHFAIL)
     delegations.check_rights(call.tpm, public.permissions, kind)
-    public.pcr_info.selection.indices()
     check_locality_bits(public.pcr_info.locality_at_release)
     if call.session().protocol == Protocol.OIAP:
         raise TpmError(Rc.INVALID_AUTHHANDLE)

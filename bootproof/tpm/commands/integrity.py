@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.command import Command, In
-from bootproof.tpm.limits import PCR_COUNT, PCR_SELECT_SIZE
 from bootproof.tpm.ordinals import Ord
 from bootproof.tpm.pcrs import ZEROS
-from bootproof.tpm.wire import Structure, digest, sized16, structure, uint32
+from bootproof.tpm.structures.pcrinfo import PcrSelection
+from bootproof.tpm.wire import Structure, digest, nested, structure, uint32
 
 if TYPE_CHECKING:
     from bootproof.tpm.machine import Tpm
@@ -40,9 +40,9 @@ class PcrValueOut(Structure):
 
 @structure
 class PcrResetIn(Structure):
-    """TPM_PCR_Reset: a TPM_PCR_SELECTION, PCR 0 the lowest bit of the first byte (Part 2, 8.1)."""
+    """TPM_PCR_Reset: which PCRs."""
 
-    selection: bytes = sized16()
+    selection: PcrSelection = nested(PcrSelection)
 
 
 def extend(tpm: Tpm, args: ExtendIn) -> PcrValueOut:
@@ -65,10 +65,7 @@ def pcr_read(tpm: Tpm, args: PcrReadIn) -> PcrValueOut:
 
 def pcr_reset(tpm: Tpm, args: PcrResetIn) -> None:
     """INVALID_PCR_INFO for a selection that is too long or empty, NOTRESETABLE, NOTLOCAL; all or nothing."""
-    if len(args.selection) > PCR_SELECT_SIZE:
-        raise TpmError(Rc.INVALID_PCR_INFO)
-    bits = int.from_bytes(args.selection, "little")
-    selected = [index for index in range(PCR_COUNT) if bits >> index & 1]
+    selected = args.selection.indices()
     if not selected:
         raise TpmError(Rc.INVALID_PCR_INFO)
     tpm.pcrs.reset(selected, tpm.locality, tpm.os_present)

@@ -111,7 +111,6 @@ def _check_srk(tpm: Tpm, wanted: Key) -> None:
         raise TpmError(Rc.BAD_KEY_PROPERTY)
     if tpm.permanent.flags.fips and wanted.auth_usage == AuthUsage.NEVER:
         raise TpmError(Rc.NOTFIPS)
-    wanted.check_head()
 
 
 def _make_srk(tpm: Tpm, wanted: Key, auth: bytes, proof: bytes) -> StoredKey:

@@ -161,7 +161,6 @@ def unseal(call: Call, args: UnsealIn) -> DataOut:
     with_key = call.count > 1
     key = call.use_key(args.handle, 0 if with_key else None)
     _need_sealing_key(key)
-    stored.check_head()
     secret = _open(tpm, key, stored)
     condition = release_condition(stored.seal_info)
     if condition is not None:

@@ -9,6 +9,7 @@ from typing import Final
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.numbers import VERSION_1_1, Algorithm, KeyFlag, Tag
 from bootproof.tpm.wire import (
+    Reader,
     Structure,
     digest,
     nested,
@@ -21,6 +22,7 @@ from bootproof.tpm.wire import (
 )
 
 DEFAULT_EXPONENT: Final = 65537
+_KNOWN_FLAGS: Final = sum(KeyFlag)
 KEY12_HEAD: Final = Tag.KEY12.to_bytes(2) + b"\0\0"  # tag and fill, where TPM_KEY has its version
 
 
@@ -32,6 +34,11 @@ class KeyParameters(Structure):
     encryption: int = uint16()
     signature: int = uint16()
     parameters: bytes = sized32()
+
+    def validate(self) -> None:
+        """BAD_PARAM_SIZE, SIZE where an RSA key's parameters end too soon."""
+        if self.algorithm == Algorithm.RSA:
+            RsaParameters.read(Reader(self.parameters))
 
 
 @structure
@@ -57,11 +64,17 @@ class SymmetricParameters(Structure):
     iv: bytes = sized32()
 
 
+def _check_head(found: bytes) -> None:
+    """BAD_VERSION or, where it begins as tags do, BAD_KEY_PROPERTY for neither TPM_KEY 1.1 nor TPM_KEY12."""
+    if found != KEY12_HEAD and found[:2] != VERSION_1_1[:2]:
+        raise TpmError(Rc.BAD_VERSION if found[0] else Rc.BAD_KEY_PROPERTY)
+
+
 @structure
 class Key(Structure):
     """TPM_KEY (10.2) and TPM_KEY12 (10.3), which differ in their first four bytes only."""
 
-    head: bytes = raw(4)
+    head: bytes = raw(4, check=_check_head)
     usage: int = uint16()
     flags: int = uint32()
     auth_usage: int = uint8()
@@ -75,10 +88,10 @@ class Key(Structure):
         """Whether it is a TPM_KEY12."""
         return self.head == KEY12_HEAD
 
-    def check_head(self) -> None:
-        """BAD_VERSION unless it is a TPM_KEY of version 1.1 or a TPM_KEY12."""
-        if not self.is_key12 and self.head[:2] != VERSION_1_1[:2]:
-            raise TpmError(Rc.BAD_VERSION)
+    def validate(self) -> None:
+        """BAD_KEY_PROPERTY for flags that there are not."""
+        if self.flags & ~_KNOWN_FLAGS:
+            raise TpmError(Rc.BAD_KEY_PROPERTY)
 
     def has(self, flag: KeyFlag) -> bool:
         """Whether that flag is set."""

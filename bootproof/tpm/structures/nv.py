@@ -67,8 +67,8 @@ class NvPublic(Structure):
 
     tag: int = structure_tag(default=0x0018)
     index: int = uint32()
-    read_binding: PcrInfoShort = nested(PcrInfoShort)  # pcrInfoRead
-    write_binding: PcrInfoShort = nested(PcrInfoShort)  # pcrInfoWrite
+    read_binding: PcrInfoShort = nested(PcrInfoShort, refusal=Rc.INVALID_STRUCTURE)  # pcrInfoRead
+    write_binding: PcrInfoShort = nested(PcrInfoShort, refusal=Rc.INVALID_STRUCTURE)  # pcrInfoWrite
     attributes: NvAttributes = nested(NvAttributes)
     read_locked: bool = boolean(default=False)  # bReadSTClear
     write_locked: bool = boolean(default=False)  # bWriteSTClear
@@ -205,9 +205,8 @@ def check_definition(wanted: NvPublic) -> None:
 
 
 def _check_binding(binding: PcrInfoShort) -> None:
-    """INVALID_STRUCTURE for PCRs or localities that do not exist, or no locality at all."""
+    """INVALID_STRUCTURE for localities that do not exist, or none at all."""
     try:
-        binding.selection.indices()
         check_locality_bits(binding.locality_at_release)
     except TpmError as error:
         raise TpmError(Rc.INVALID_STRUCTURE) from error

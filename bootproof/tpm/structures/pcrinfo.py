@@ -23,14 +23,16 @@ from bootproof.tpm.wire import (
 
 @structure
 class PcrSelection(Structure):
-    """TPM_PCR_SELECTION (8.1): PCR 0 is the lowest bit of the first byte."""
+    """TPM_PCR_SELECTION (8.1): PCR 0 is the lowest bit of the first byte; INVALID_PCR_INFO for one that is
+    longer than the PCRs there are.
+    """
 
-    bits: bytes = sized16(default=bytes(PCR_SELECT_SIZE))
+    bits: bytes = sized16(
+        default=bytes(PCR_SELECT_SIZE), longest=PCR_SELECT_SIZE, too_long=Rc.INVALID_PCR_INFO
+    )
 
     def indices(self) -> list[int]:
-        """Return the selected PCRs; INVALID_PCR_INFO if the selection is longer than the PCRs there are."""
-        if len(self.bits) > PCR_SELECT_SIZE:
-            raise TpmError(Rc.INVALID_PCR_INFO)
+        """Return the selected PCRs."""
         bits = int.from_bytes(self.bits, "little")
         return [index for index in range(PCR_COUNT) if bits >> index & 1]
 
@@ -115,12 +117,10 @@ def release_condition(encoded: bytes) -> PcrInfoShort | None:
         if encoded[:2] == Tag.PCR_INFO_LONG.to_bytes(2):
             long = PcrInfoLong.decode(encoded)
             check_locality_bits(long.locality_at_release)
-            long.creation_selection.indices()
             short = PcrInfoShort(long.release_selection, long.locality_at_release, long.digest_at_release)
         else:
             old = PcrInfo.decode(encoded)
             short = PcrInfoShort(old.selection, LOCALITY_BITS, old.digest_at_release)
-        short.selection.indices()
     except TpmError as error:
         raise TpmError(Rc.INVALID_PCR_INFO) from error
     return short

@@ -4,11 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.numbers import VERSION_1_1, Payload, Tag
 from bootproof.tpm.structures.keys import sha1
 from bootproof.tpm.wire import Reader, Structure, digest, raw, sized32, structure, uint8
+
+_TAG12: Final = Tag.STORED_DATA12.to_bytes(2)
+
+
+def _check_head(found: bytes) -> None:
+    """BAD_VERSION unless it is one of the two."""
+    if found[:2] not in (_TAG12, VERSION_1_1[:2]):
+        raise TpmError(Rc.BAD_VERSION)
 
 
 @structure
@@ -17,24 +26,19 @@ class StoredData(Structure):
     version, or a tag and how the data leave the TPM (`transport`).
     """
 
-    head: bytes = raw(4)
+    head: bytes = raw(4, check=_check_head)
     seal_info: bytes = sized32()
     encrypted: bytes = sized32()
 
     @property
     def is_stored_data12(self) -> bool:
         """Whether it is a TPM_STORED_DATA12."""
-        return self.head[:2] == Tag.STORED_DATA12.to_bytes(2)
+        return self.head[:2] == _TAG12
 
     @property
     def transport(self) -> int:
         """How the data leave the TPM: 0 in the clear, else a TPM_ENTITY_TYPE that names the scheme."""
         return int.from_bytes(self.head[2:]) if self.is_stored_data12 else 0
-
-    def check_head(self) -> None:
-        """BAD_VERSION unless it is one of the two."""
-        if not self.is_stored_data12 and self.head[:2] != VERSION_1_1[:2]:
-            raise TpmError(Rc.BAD_VERSION)
 
     def digest(self) -> bytes:
         """Return SHA-1 over everything but the encrypted data (9.3, storedDigest)."""
