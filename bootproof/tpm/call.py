@@ -139,7 +139,12 @@ class Call:
         return TpmError(Rc.AUTH2FAIL if slot else Rc.AUTHFAIL)
 
     def owner(self, slot: int = 0, protocol: Protocol | None = None) -> None:
-        """Check that the owner, or a delegate of his, wants it; NOSRK without an owner."""
+        """Check that the owner, or a delegate of his, wants it; AUTHFAIL also for a command that is answered
+        without an owner.
+        """
+        self.session(slot, protocol)
+        if self.tpm.permanent.owner is None:
+            raise self._failure(slot)
         self.authorize(entities.of_owner(self.tpm), slot, protocol)
 
     def use_key(
@@ -155,20 +160,34 @@ class Call:
         `slot` is None, or is not there, where the command came without authorisation for this key.
         INVALID_KEYHANDLE, NOSRK, WRONGPCRVAL, BAD_LOCALITY, AUTHFAIL.
         """
-        tpm = self.tpm
-        loaded = tpm.keys.get(handle)
-        ignored = reads_public and loaded.key.has(KeyFlag.PCR_IGNORED_ON_READ)
-        if loaded.condition is not None and not ignored:
-            loaded.condition.holds(tpm.pcrs.values, tpm.locality)
-        if slot is not None and slot < len(self.slots):
-            self.authorize(entities.of_key(loaded), slot, protocol)
-            if self.delegation(slot) is not None:
-                migration.check_delegable(tpm, loaded.key)
-        else:
-            usage = loaded.key.auth_usage
-            if usage != AuthUsage.NEVER and not (reads_public and usage == AuthUsage.PRIV_USE_ONLY):
-                raise TpmError(Rc.AUTHFAIL)
+        loaded = self.tpm.keys.get(handle)
+        self.check_condition(loaded, reads_public=reads_public)
+        self.authorize_key(loaded, slot, reads_public=reads_public, protocol=protocol)
         return loaded
+
+    def check_condition(self, key: LoadedKey, *, reads_public: bool = False) -> None:
+        """WRONGPCRVAL, BAD_LOCALITY where PCRs and locality forbid the use of a key (Part 1, 25)."""
+        ignored = reads_public and key.key.has(KeyFlag.PCR_IGNORED_ON_READ)
+        if key.condition is not None and not ignored:
+            key.condition.holds(self.tpm.pcrs.values, self.tpm.locality)
+
+    def authorize_key(
+        self,
+        key: LoadedKey,
+        slot: int | None,
+        *,
+        reads_public: bool = False,
+        protocol: Protocol | None = None,
+    ) -> None:
+        """Check that slot for a key; without one AUTHFAIL, unless the key asks for no authorisation."""
+        if slot is not None and slot < len(self.slots):
+            self.authorize(entities.of_key(key), slot, protocol)
+            if self.delegation(slot) is not None:
+                migration.check_delegable(self.tpm, key.key)
+            return
+        usage = key.key.auth_usage
+        if usage != AuthUsage.NEVER and not (reads_public and usage == AuthUsage.PRIV_USE_ONLY):
+            raise TpmError(Rc.AUTHFAIL)
 
     def transport(self, slot: int) -> Transport:
         """Return the transport session that this slot is of; INVALID_AUTHHANDLE if it is not open."""

@@ -80,14 +80,15 @@ def certify_key(call: Call, args: CertifyKeyIn) -> CertifyKeyOut | CertifyKey2Ou
     does not sign, an authchange or migrate key; MIGRATEFAIL where an identity meets a key that may migrate.
     """
     certifier, key = _find(call, args.certifier, args.key)
-    call.use_key(args.certifier, 0 if call.count == 2 else None)
-    call.use_key(args.key, call.count - 1 if call.count else None, reads_public=True)
+    call.authorize_key(certifier, 0 if call.count == 2 else None)
+    call.authorize_key(key, call.count - 1 if call.count else None, reads_public=True)
     if key.secret.payload != Payload.ASYM:
         raise TpmError(Rc.INVALID_KEYUSAGE)
     if certifier.key.usage == KeyUsage.IDENTITY and key.key.has(KeyFlag.MIGRATABLE):
         raise TpmError(Rc.MIGRATEFAIL)
     need_attesting_use(certifier)
     key.need_usage(*_CERTIFIABLE)
+    call.check_condition(key, reads_public=True)
     if key.condition is not None and _needs_new_layout(key.condition):
         statement = _statement2(key, args.nonce)
         return CertifyKey2Out(statement, _signature(certifier, statement))
@@ -101,8 +102,8 @@ def certify_key2(call: Call, args: CertifyKey2In) -> CertifyKey2Out:
     MA_SOURCE where `migration_digest` is not of those that may migrate it.
     """
     certifier, key = _find(call, args.certifier, args.key)
-    call.use_key(args.key, 0 if call.count == 2 else None, reads_public=True)
-    call.use_key(args.certifier, call.count - 1 if call.count else None)
+    call.authorize_key(key, 0 if call.count == 2 else None, reads_public=True)
+    call.authorize_key(certifier, call.count - 1 if call.count else None)
     restricted = key.secret.payload in _RESTRICTED
     certified = restricted and key.key.has(KeyFlag.MIGRATE_AUTHORITY)
     if certifier.key.usage == KeyUsage.IDENTITY and key.key.has(KeyFlag.MIGRATABLE) and not certified:
@@ -113,14 +114,16 @@ def certify_key2(call: Call, args: CertifyKey2In) -> CertifyKey2Out:
     if restricted:
         _need_migration_authority(call.tpm, key, args.migration_digest)
         authority = sha1(args.migration_digest, bytes([key.secret.payload]))
+    call.check_condition(key, reads_public=True)
     statement = _statement2(key, args.nonce, authority)
     return CertifyKey2Out(statement, _signature(certifier, statement))
 
 
 def _find(call: Call, certifier: int, key: int) -> tuple[LoadedKey, LoadedKey]:
-    """Return both keys, whose authorisations are still to be checked."""
+    """Return both keys, whose authorisations are still to be checked, and the second one's PCRs."""
     keys = call.tpm.keys
     found = keys.get(certifier), keys.get(key)
+    call.check_condition(found[0])
     need_attesting_scheme(found[0], Rc.BAD_KEY_PROPERTY)
     return found
 

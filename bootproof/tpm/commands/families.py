@@ -115,8 +115,6 @@ def _need_right(call: Call, family: Family | None) -> None:
     """Check who changes the tables: the owner, his delegate, or anybody a few times before there is one."""
     permanent = call.tpm.permanent
     if call.count:
-        if permanent.owner is None:
-            raise TpmError(Rc.AUTHFAIL)
         call.owner()
         delegations.need_same_family(call, family)
         return

@@ -109,7 +109,7 @@ def _lock_storage(tpm: Tpm, wanted: NvPublic) -> None:
 
 
 def _owners_secret(call: Call, encrypted: bytes) -> bytes:
-    _authorize_owner(call, Protocol.OSAP)
+    call.owner(protocol=Protocol.OSAP)
     secret = call.decrypt_auth(encrypted)
     call.end_session()
     return secret
@@ -171,7 +171,7 @@ def _check_writer(call: Call, area: NvArea | None) -> None:
     if call.count:
         if area is not None and not owners:
             raise TpmError(Rc.AUTH_CONFLICT)
-        _authorize_access(call)
+        call.owner()
         return
     if locked and owners:
         raise TpmError(Rc.AUTH_CONFLICT)
@@ -250,7 +250,7 @@ def read_value(call: Call, args: ReadIn) -> ReadOut:
     if call.count:
         if not owners:
             raise TpmError(Rc.AUTH_CONFLICT)
-        _authorize_access(call)
+        _authorize_reader(call)
     elif public.has(NvFlag.AUTH_READ) or (locked and owners):
         raise TpmError(Rc.AUTH_CONFLICT)
     if locked:
@@ -305,18 +305,11 @@ def _need_on(tpm: Tpm) -> None:
         raise TpmError(Rc.DEACTIVATED)
 
 
-def _authorize_owner(call: Call, protocol: Protocol | None = None) -> None:
-    """AUTHFAIL, not NOSRK, where there is no owner: these commands exist for such a TPM."""
-    if call.tpm.permanent.owner is None:
-        raise TpmError(Rc.AUTHFAIL)
-    call.owner(protocol=protocol)
-
-
-def _authorize_access(call: Call) -> None:
-    """As `_authorize_owner`; before nvLocked is set, what the owner may allow is allowed (20.2, 20.4)."""
+def _authorize_reader(call: Call) -> None:
+    """Check that the owner wants it; before nvLocked is set everybody may read what the owner may (20.4)."""
     tpm = call.tpm
     if tpm.permanent.flags.nv_locked or tpm.permanent.owner is None:
-        _authorize_owner(call)
+        call.owner()
     else:
         call.accept(entities.of_owner(tpm))
 
