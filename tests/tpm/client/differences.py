@@ -1,38 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where our TPM answers otherwise than swtpm on purpose: one table for all tests that compare the two.
 
-`UNAVAILABLE` stands for all codes that say that the TPM does not answer this command now.
+`UNAVAILABLE` stands for all codes that say that the TPM does not answer this command now. Sections are those
+of Part 3 of the TPM Main Specification 1.2, revision 116; swtpm is 0.7.1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.tpm.client.constants import Code, Ord
+from bootproof.tpm.call import AUTH_IN_SIZE
+from bootproof.tpm.codes import TpmError
+from bootproof.tpm.commands.table import COMMANDS
+from bootproof.tpm.wire import Reader
+from tests.tpm.client.constants import HANDLES, Code, Ord, Tag
 
 UNAVAILABLE = frozenset(
     {Code.DISABLED, Code.DEACTIVATED, Code.FAILEDSELFTEST, Code.INVALID_POSTINIT, Code.NOSRK}
 )
-_MALFORMED = frozenset({Code.BAD_PARAM_SIZE, Code.SIZE, Code.INVALID_STRUCTURE})
-_CONTENTS = frozenset(
-    {
-        Code.BAD_PARAMETER,
-        Code.INVALID_PCR_INFO,
-        Code.BAD_KEY_PROPERTY,
-        Code.BAD_MODE,
-        Code.BAD_VERSION,
-        Code.BAD_SCHEME,
-    }
-)
-_NESTED = frozenset(
-    {Ord.LOAD_CONTEXT, Ord.LOAD_KEY_CONTEXT, Ord.LOAD_AUTH_CONTEXT, Ord.DELEGATE_LOAD_OWNER_DELEGATION}
-)
+_HEADER = 10
+_RESERVED_HANDLES = range(0x40000001, 0x40000007)
+_DIR = bytes.fromhex("10000001")
 
 
 @dataclass(frozen=True)
 class Difference:
     """`ordinals` (all if empty): ours answers one of `ours` where swtpm answers one of `theirs`; only to
-    malformed commands if `spoiled`.
+    malformed commands if `spoiled`, only to those that `about` picks if it is given.
     """
 
     ours: frozenset[Code]
@@ -40,113 +35,191 @@ class Difference:
     why: str
     ordinals: frozenset[Ord] = frozenset()
     spoiled: bool = False
+    about: Callable[[bytes], bool] | None = None
 
-    def covers(self, ordinal: int, ours: int, theirs: int, spoiled: bool) -> bool:
-        if (self.ordinals and ordinal not in self.ordinals) or (self.spoiled and not spoiled):
+    def covers(self, request: bytes, ours: int, theirs: int, spoiled: bool) -> bool:
+        if (self.ordinals and _ordinal(request) not in self.ordinals) or (self.spoiled and not spoiled):
+            return False
+        if self.about is not None and not self.about(request):
             return False
         return ours in self.ours and theirs in self.theirs
 
 
-def _row(ordinal: Ord, ours: Code, theirs: Code, why: str) -> Difference:
-    return Difference(frozenset({ours}), frozenset({theirs}), why, frozenset({ordinal}))
+def _ordinal(request: bytes) -> int:
+    return int.from_bytes(request[6:_HEADER])
 
+
+def _authorisations_are_elsewhere(request: bytes) -> bool:
+    """Whether a command's parameters are so malformed that parts of its authorisations, or of random keys,
+    stand where other fields should be.
+    """
+    command, reader = COMMANDS.get(_ordinal(request)), Reader(request[_HEADER:])
+    count = int.from_bytes(request[:2]) - Tag.COMMAND
+    if command is None or count not in (1, 2):
+        return False
+    try:
+        command.parameters.read(reader)
+    except TpmError:
+        return True
+    return len(request) != _HEADER + reader.at + count * AUTH_IN_SIZE
+
+
+def _has_reserved_handle(request: bytes) -> bool:
+    """Whether one of its handles is that of something else than a key."""
+    if _ordinal(request) == Ord.OSAP:
+        return int.from_bytes(request[_HEADER + 2 : _HEADER + 6]) in _RESERVED_HANDLES
+    count = HANDLES.get(_ordinal(request), (0, 0))[0]
+    starts = range(_HEADER, _HEADER + 4 * count, 4)
+    return any(int.from_bytes(request[at : at + 4]) in _RESERVED_HANDLES for at in starts)
+
+
+def _binds_to_no_locality(request: bytes) -> bool:
+    """Whether pcrInfoWrite of an area to define, with three bytes of PCRs in both bindings, names none."""
+    return request[_HEADER + 37] == 0
+
+
+def _is_about_dir(request: bytes) -> bool:
+    return request[_HEADER : _HEADER + 4] == _DIR
+
+
+def _differ(
+    ordinals: set[Ord],
+    ours: set[Code],
+    theirs: set[Code],
+    why: str,
+    *,
+    spoiled: bool = False,
+    about: Callable[[bytes], bool] | None = None,
+) -> Difference:
+    return Difference(frozenset(ours), frozenset(theirs), why, frozenset(ordinals), spoiled, about)
+
+
+_LOADED_BLOBS = {Ord.LOAD_CONTEXT, Ord.LOAD_KEY_CONTEXT, Ord.LOAD_AUTH_CONTEXT}
+_LOADS = {Ord.LOAD_KEY, Ord.LOAD_KEY2}
+_UNREADABLE = frozenset(
+    {Code.BAD_PARAM_SIZE, Code.SIZE, Code.BAD_PARAMETER, Code.BAD_VERSION, Code.BAD_KEY_PROPERTY}
+)
 
 TABLE = (
     Difference(
         UNAVAILABLE,
-        _MALFORMED,
+        frozenset({Code.BAD_PARAM_SIZE}),
         "the parameters of a command are looked at when the TPM may answer it, not before",
+        spoiled=True,
     ),
     Difference(
-        frozenset(
-            {Code.BADTAG, Code.BAD_PARAM_SIZE, Code.BADCONTEXT, Code.INVALID_AUTHHANDLE, Code.AUTHFAIL}
-        ),
-        _MALFORMED,
-        "a blob inside the parameters is opened after tag, size and authorisation are right",
-        _NESTED,
+        UNAVAILABLE,
+        frozenset({Code.SIZE, Code.INVALID_STRUCTURE}),
+        "the blob inside is opened when the TPM may answer the command, not before",
+        frozenset({*_LOADED_BLOBS, Ord.DELEGATE_LOAD_OWNER_DELEGATION}),
     ),
-    Difference(
-        frozenset({Code.BADTAG, Code.BAD_PARAM_SIZE, Code.INVALID_KEYHANDLE}),
-        frozenset({Code.NOSRK}),
-        "a malformed command is malformed without an owner, too; only the SRK itself is missing then",
-        frozenset({Ord.OSAP}),
+    _differ(
+        _LOADED_BLOBS,
+        {Code.BADCONTEXT, Code.BADTAG, Code.BAD_PARAM_SIZE},
+        {Code.SIZE},
+        "what was not saved here is no context; swtpm takes the blob apart before it looks at the tag",
     ),
-    Difference(
-        frozenset({Code.SUCCESS, Code.BAD_PARAMETER}),
-        frozenset({Code.INVALID_POSTINIT}),
+    _differ(
+        {Ord.DELEGATE_LOAD_OWNER_DELEGATION},
+        {Code.BADTAG, Code.BAD_PARAM_SIZE},
+        {Code.INVALID_STRUCTURE},
+        "the blob inside is opened after tag, size and authorisation are right (19.4, 3)",
+        spoiled=True,
+    ),
+    _differ(
+        {Ord.STARTUP},
+        {Code.SUCCESS, Code.BAD_PARAMETER},
+        {Code.INVALID_POSTINIT},
         "a start-up of an unknown type changes nothing, so that a right one may follow",
-        frozenset({Ord.STARTUP}),
     ),
-    Difference(
-        frozenset({Code.AUTHFAIL, Code.NOSRK}),
-        frozenset({Code.INVALID_AUTHHANDLE}),
-        "without an owner no session can be the owner's, which is found before the session is looked up",
-        frozenset({Ord.NV_DEFINE_SPACE, Ord.SET_CAPABILITY, Ord.DIR_WRITE_AUTH, Ord.DELEGATE_MANAGE}),
+    _differ(
+        {Ord.SET_ORDINAL_AUDIT_STATUS},
+        {Code.BADINDEX},
+        {Code.BAD_PARAMETER},
+        "8.5, 2, names this code for an ordinal that does not exist",
     ),
-    _row(
-        Ord.SET_ORDINAL_AUDIT_STATUS,
-        Code.BADINDEX,
-        Code.BAD_PARAMETER,
-        "Part 3, 8.3, names this code for an ordinal that does not exist",
+    _differ(
+        {Ord.NV_DEFINE_SPACE},
+        {Code.SUCCESS, Code.BAD_PARAM_SIZE},
+        {Code.PER_NOWRITE},
+        "localities that may write are those of pcrInfoWrite (20.1, 8), where swtpm looks into pcrInfoRead",
     ),
-    Difference(
-        frozenset({Code.SUCCESS, Code.BAD_PARAM_SIZE}),
-        frozenset({Code.PER_NOWRITE}),
-        "localities that may write are those of pcrInfoWrite, where swtpm looks into pcrInfoRead",
-        frozenset({Ord.NV_DEFINE_SPACE}),
-    ),
-    Difference(
-        frozenset({Code.SUCCESS, Code.AUTH_CONFLICT, Code.PER_NOWRITE, Code.BAD_PARAM_SIZE}),
-        frozenset({Code.FAIL}),
+    _differ(
+        {Ord.NV_DEFINE_SPACE},
+        {Code.SUCCESS, Code.AUTH_CONFLICT, Code.PER_NOWRITE, Code.BAD_PARAM_SIZE},
+        {Code.FAIL},
         "an area that is defined anew and does not fit is refused; swtpm fails until the next power-on",
-        frozenset({Ord.NV_DEFINE_SPACE}),
     ),
-    Difference(
-        frozenset({Code.AUTH_CONFLICT}),
-        frozenset({Code.SUCCESS, Code.NOSPACE}),
-        "the register DIR is for everyone to read, and an owner's authorisation conflicts as for any index",
-        frozenset({Ord.NV_READ_VALUE}),
+    _differ(
+        {Ord.NV_DEFINE_SPACE},
+        {Code.SUCCESS, Code.AUTHFAIL},
+        {Code.INVALID_STRUCTURE},
+        "bindings are looked at after the authorisation, and not at all to remove an area (20.1, 4 to 8)",
+        about=_binds_to_no_locality,
     ),
-    Difference(
-        _MALFORMED | _CONTENTS | {Code.BADTAG},
-        _MALFORMED | _CONTENTS,
-        "of several faults in a command one is named: tag, lengths and contents are looked at in turn",
-        spoiled=True,
+    _differ(
+        {Ord.NV_READ_VALUE},
+        {Code.AUTH_CONFLICT},
+        {Code.SUCCESS, Code.NOSPACE},
+        "DIR is for everyone to read, and an owner's authorisation conflicts as for any index (20.4, 4)",
+        about=_is_about_dir,
     ),
-    Difference(
-        frozenset({Code.AUTHFAIL, Code.AUTH2FAIL, Code.INVALID_AUTHHANDLE}),
-        _MALFORMED | _CONTENTS,
-        "structures inside the parameters are judged after the authorisation",
-        spoiled=True,
+    _differ(
+        {Ord.NV_WRITE_VALUE},
+        {Code.NOSPACE},
+        {Code.NOT_FULLWRITE},
+        "writing past the end of DIR is told before writing less than all of it (20.2, 15)",
+        about=_is_about_dir,
+    ),
+    _differ(
+        {Ord.CHANGE_AUTH},
+        {Code.INVALID_STRUCTURE},
+        {Code.SUCCESS, Code.AUTH2FAIL},
+        "a key said to be sealed data has the wrong payload (17.1, 10); swtpm changes its secret",
+    ),
+    _differ(
+        {Ord.UNSEAL},
+        {Code.BAD_LOCALITY},
+        {Code.WRONGPCRVAL},
+        "the locality is checked before the PCRs (10.2, 7)",
+    ),
+    _differ(
+        {Ord.CERTIFY_KEY, Ord.CERTIFY_KEY2},
+        {Code.AUTHFAIL, Code.AUTH2FAIL, Code.BAD_KEY_PROPERTY, Code.MIGRATEFAIL, Code.INVALID_KEYUSAGE},
+        {Code.WRONGPCRVAL},
+        "the PCRs of the key to be certified come after authorisations and uses (13.8, 9; 13.9, 13)",
     ),
     Difference(
         frozenset({Code.INVALID_KEYHANDLE}),
         frozenset({Code.INVALID_RESOURCE, Code.KEYNOTFOUND}),
-        "Part 3 has one code for a handle that is no key's; swtpm has others for reserved handles",
+        "there is one code for a handle that is no key's; swtpm has others for reserved handles",
+        spoiled=True,
+        about=_has_reserved_handle,
+    ),
+    _differ(
+        _LOADS,
+        {Code.BAD_KEY_PROPERTY},
+        {Code.AUTHFAIL},
+        "an authDataUsage that there is not is named as such before the digest shows that it is forged",
+        spoiled=True,
+    ),
+    _differ(
+        _LOADS,
+        {Code.AUTHFAIL},
+        {Code.BAD_PARAMETER},
+        "a changed modulus is found by its digest (10.5, 7); swtpm divides it by the prime before",
         spoiled=True,
     ),
     Difference(
-        frozenset({Code.BAD_KEY_PROPERTY}),
-        frozenset({Code.AUTHFAIL}),
-        "flags that no key can have are named as such before the digest shows that they are forged",
-        frozenset({Ord.LOAD_KEY, Ord.LOAD_KEY2}),
+        _UNREADABLE,
+        _UNREADABLE,
+        "chance decides what stands where a field should be",
         spoiled=True,
-    ),
-    _row(
-        Ord.NV_WRITE_VALUE,
-        Code.NOSPACE,
-        Code.NOT_FULLWRITE,
-        "writing past the end of DIR is told before writing less than all of it, as with any index",
-    ),
-    _row(
-        Ord.CHANGE_AUTH,
-        Code.INVALID_STRUCTURE,
-        Code.SUCCESS,
-        "a key said to be sealed data is refused; swtpm changes its secret all the same",
+        about=_authorisations_are_elsewhere,
     ),
 )
 
 
-def reason(ordinal: int, ours: int, theirs: int, spoiled: bool = False) -> str:
+def reason(request: bytes, ours: int, theirs: int, spoiled: bool = False) -> str:
     """Return why these answers to a command, malformed or not, may differ, or nothing."""
-    return next((row.why for row in TABLE if row.covers(ordinal, ours, theirs, spoiled)), "")
+    return next((row.why for row in TABLE if row.covers(request, ours, theirs, spoiled)), "")

@@ -111,7 +111,7 @@ def unseal(world: World, chance: Random) -> object:
     name = chance.choice(sorted(world.sealed))
     key, blob = world.handle(name), world.sealed[name]
     auth, data_auth = _opened(world, chance, name, new_secret=chance.random() < 0.5), maybe(chance, SECRET)
-    if blob.head[2:] != b"\0\0" and blob.head[:2] == b"\0\x16":
+    if auth is not None and blob.head[2:] != b"\0\0" and blob.head[:2] == b"\0\x16":
         return storage.unsealx(world.tpm, auth, data_auth, blob, key)
     return storage.unseal(world.tpm, auth, data_auth, blob, key)
 

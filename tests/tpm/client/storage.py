@@ -66,7 +66,7 @@ def sealx(
     session = tpm.session_for(key_auth, Entity.KEY_HANDLE, key)
     odd = tpm.random(20)
     session.nonce_odd = odd
-    hidden = sealx_cipher(session, data, session.nonce_even, odd)
+    hidden = sealx_cipher(session, session.adip, data, session.nonce_even, odd)
     return seal(tpm, session, hidden, secret, pcr_info, key, Ord.SEALX)
 
 
@@ -83,12 +83,13 @@ def unsealx(tpm: Tpm, key_auth: Auth, data_auth: Auth, blob: StoredData, key: in
     session = tpm.session_for(key_auth, Entity.KEY_HANDLE, key)
     session.nonce_odd, session.keep = tpm.random(20), False
     even, odd = session.nonce_even, session.nonce_odd
-    return sealx_cipher(session, unseal(tpm, session, data_auth, blob, key), even, odd)
+    hidden = unseal(tpm, session, data_auth, blob, key)
+    return sealx_cipher(session, Adip(blob.head[2]), hidden, even, odd)
 
 
-def sealx_cipher(session: Session, data: bytes, nonce_even: bytes, nonce_odd: bytes) -> bytes:
-    """Return data encrypted or decrypted for TPM_Sealx (Part 3, 10.2 and 10.7)."""
-    if session.adip is Adip.AES_CTR:
+def sealx_cipher(session: Session, adip: Adip, data: bytes, nonce_even: bytes, nonce_odd: bytes) -> bytes:
+    """Return data encrypted or decrypted for TPM_Sealx (Part 3, 10.2 and 10.7), whose blob says how."""
+    if adip is Adip.AES_CTR:
         return aes_ctr(session.key[:16], sha1(nonce_even, nonce_odd)[:16], data)
     return xor(mgf1(nonce_even + nonce_odd + b"XOR" + session.key, len(data)), data)
 

@@ -26,11 +26,12 @@ _TRAILER: Final = 41  # nonceEven, continueAuthSession, HMAC
 
 
 class TpmCodeError(Exception):
-    """The TPM refused a command; `rc` is its result code."""
+    """The TPM refused a command; `rc` is its result code, `request` what was sent."""
 
-    def __init__(self, rc: int, ordinal: int) -> None:
+    def __init__(self, rc: int, ordinal: int, request: bytes = b"") -> None:
         self.rc = rc
         self.ordinal = ordinal
+        self.request = request
         super().__init__(f"{_name(Ord, ordinal)} ({ordinal:#x}): {_name(Code, rc)} ({rc:#x})")
 
 
@@ -60,10 +61,12 @@ class Tpm:
         self.random = random
         self.alter: Callable[[int, bytes], bytes] | None = None
         self.tamper: Callable[[bytes], bytes] | None = None
+        self._sent = b""
 
     def send(self, request: bytes) -> bytes:
         """Return the response to these bytes, whatever they are."""
-        return self._execute(request if self.tamper is None else self.tamper(request))
+        self._sent = request if self.tamper is None else self.tamper(request)
+        return self._execute(self._sent)
 
     def raw(self, ordinal: int, body: bytes = b"", tag: int = Tag.COMMAND) -> tuple[int, bytes]:
         """Send a body without authorisation as it is; return the result code and the response's body."""
@@ -117,7 +120,7 @@ class Tpm:
         tag, rc = _check_header(answer)
         if rc:
             expect(tag == Tag.RESPONSE and len(answer) == _HEADER.size, f"error response {answer.hex()}")
-            raise TpmCodeError(rc, ordinal)
+            raise TpmCodeError(rc, ordinal, self._sent)
         expect(tag == Tag.RESPONSE + len(sessions), f"response tag {tag:#x}")
         end = len(answer) - _TRAILER * len(sessions)
         expect(end >= _HEADER.size, f"short response {answer.hex()}")

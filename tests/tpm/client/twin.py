@@ -82,6 +82,7 @@ class World:
     blobs: dict[str, bytes] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     families: list[delegation.Family] = field(default_factory=list)
+    refused: bytes = b""  # the last request of a step that was refused
 
     @property
     def tpm(self) -> Tpm:
@@ -129,6 +130,7 @@ def outcome(step: Step, world: World, chance: Random) -> Outcome:
     try:
         return "done", step(world, chance)
     except TpmCodeError as error:
+        world.refused = error.request
         return "refused", error.ordinal, error.rc
     except (ResponseError, ShortResponseError) as error:
         return "wrong response", type(error).__name__
