@@ -20,7 +20,7 @@ from bootproof.tpm.command import Command, In
 from bootproof.tpm.keys import KeySlots
 from bootproof.tpm.limits import BUFFER_SIZE
 from bootproof.tpm.ordinals import Ord
-from bootproof.tpm.pcrs import ZEROS, PcrBank
+from bootproof.tpm.pcrs import LAUNCH_LOCALITY, LAUNCH_PCR, ZEROS, PcrBank
 from bootproof.tpm.persistence.store import Kind, StateError
 from bootproof.tpm.sessions import SessionTable
 from bootproof.tpm.state import Permanent, StClearFlags, Volatile
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _HEADER: Final = struct.Struct(">HII")
 _LOG: Final = logging.getLogger("vtpm")
-_HASH_LOCALITY: Final = 4
 
 
 def _unix_time() -> int:
@@ -422,7 +421,7 @@ class Tpm:
         self._need_started()
         if self.launch_hash is None:
             raise TpmError(Rc.SHA_THREAD)
-        self.pcrs.extend(17, self.launch_hash.digest(), _HASH_LOCALITY)
+        self.pcrs.extend(LAUNCH_PCR, self.launch_hash.digest(), LAUNCH_LOCALITY)
         self.launch_hash = None
 
     def _need_started(self) -> None:

@@ -14,6 +14,8 @@ from bootproof.tpm.limits import PCR_COUNT
 ZEROS: Final = bytes(DIGEST_SIZE)
 ONES: Final = b"\xff" * DIGEST_SIZE
 BANK_SIZE: Final = PCR_COUNT * DIGEST_SIZE
+LAUNCH_PCR: Final = 17  # of what a dynamic launch has measured
+LAUNCH_LOCALITY: Final = 4
 DYNAMIC: Final = range(17, 23)  # those of the dynamic root of trust
 _ANY: Final = frozenset(range(5))
 _SHA1: Final = hashlib.sha1(usedforsecurity=False)  # to copy it is faster than to make a new one
@@ -52,12 +54,20 @@ class PcrBank:
 
     def extend(self, index: int, digest: bytes, locality: int) -> bytes:
         """Set the PCR to SHA-1(old value || digest) and return it; BAD_LOCALITY if this locality may not."""
-        if index in _EXTEND_BY and locality not in _EXTEND_BY[index]:
+        if index in _EXTEND_BY and locality not in self._extended_by(index):
             raise TpmError(Rc.BAD_LOCALITY)
         extended = _SHA1.copy()
         extended.update(self.values[index] + digest)
         self.values[index] = value = extended.digest()
         return value
+
+    def _extended_by(self, index: int) -> frozenset[int]:
+        """Return the localities that may extend a dynamic PCR; only a dynamic launch begins with PCR 17
+        (section 7.2).
+        """
+        if index == LAUNCH_PCR and self.values[index] == ZEROS:
+            return frozenset({LAUNCH_LOCALITY})
+        return _EXTEND_BY[index]
 
     def reset(self, indices: list[int], locality: int, os_present: bool) -> None:
         """Reset all of them or, with NOTRESETABLE or NOTLOCAL, none.

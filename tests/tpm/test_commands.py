@@ -280,9 +280,21 @@ class TestDynamicLaunch:
         assert bench.pcr(17) == hashlib.sha1(ZEROS + hashlib.sha1(b"abc").digest()).digest()
         assert bench.pcr(18) == ZEROS
         assert bench.tpm.permanent.flags.established
+        bench.tpm.locality = 2
+        assert extend(bench, 17) == Rc.SUCCESS
         bench.tpm.locality = 4
         assert bench.code(PCR_RESET, selection(19)) == Rc.SUCCESS
         assert bench.pcr(19) == ZEROS
+
+    def test_until_it_has_filled_pcr_17_nobody_else_can(self, bench: Bench) -> None:
+        """PC Client TIS 1.3, 7.2: nobody must make it look as if a launch had measured something else."""
+        bench.tpm.hash_start()
+        for locality in (2, 3):
+            bench.tpm.locality = locality
+            assert extend(bench, 17) == Rc.BAD_LOCALITY
+            assert extend(bench, 18) == Rc.SUCCESS
+        bench.tpm.locality = 4
+        assert extend(bench, 17) == Rc.SUCCESS
 
 
 class TestRandomAndHashes:

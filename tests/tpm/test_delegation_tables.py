@@ -67,8 +67,9 @@ class TestManage:
     def test_there_is_room_for_16_families(self, ours_owned: Owned) -> None:
         for _ in range(16):
             delegation.create_family(ours_owned.tpm, OWNER_SECRET)
-        with refused(Code.NOSPACE):
-            delegation.create_family(ours_owned.tpm, OWNER_SECRET)
+        for label in (b"\1", b""):
+            with refused(Code.NOSPACE):
+                delegation.manage(ours_owned.tpm, OWNER_SECRET, 0, CREATE, label)
 
     def test_without_an_owner_until_it_is_locked(self, both: Subject) -> None:
         family = int.from_bytes(delegation.manage(both.tpm, None, 0, CREATE, u8(1)))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bootproof.tpm.machine import Tpm
 
 _TAG_SIZE: Final = 2
+_TPM11_SELECT_SIZE: Final = 2  # 16 PCRs
 _PROTOCOLS: Final = {  # TPM_PROTOCOL_ID (Part 2, 4.7) and the command that each stands on
     1: Ord.OIAP,
     2: Ord.OSAP,
@@ -172,10 +173,12 @@ def _handle_list(tpm: Tpm, sub: bytes) -> bytes:
 
 
 def _select_size(_tpm: Tpm, sub: bytes) -> bytes:
+    """Tell whether that version of the specification has selections of that many bytes (Part 2, 21.1)."""
     wanted = SelectSize.read(Reader(sub))
     if wanted.major != 1 or wanted.minor == 0:
         raise TpmError(Rc.BAD_PARAMETER)
-    return _truth(0 < wanted.requested <= limits.PCR_SELECT_SIZE)
+    largest = _TPM11_SELECT_SIZE if wanted.minor == 1 else limits.PCR_SELECT_SIZE
+    return _truth(0 < wanted.requested <= largest)
 
 
 def _one_of(*known: int, size: int = 4) -> Callable[[Tpm, bytes], bytes]:

@@ -69,6 +69,7 @@ def manage(call: Call, args: ManageIn) -> ManageOut:
     family = None if args.operation == _CREATE else tables.family(args.family)
     _need_right(call, family)
     if family is None:
+        tables.need_room()
         changed = tables.with_new_family(_byte(args.data))
         delegations.commit(call.tpm, changed)
         return ManageOut(changed.last_family.to_bytes(4))

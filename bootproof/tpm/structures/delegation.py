@@ -146,10 +146,13 @@ class DelegateTables(Structure):
                 return row
         raise TpmError(Rc.BADINDEX)
 
-    def with_new_family(self, label: int) -> DelegateTables:
-        """Return the tables with one more family, which is not enabled; NOSPACE."""
+    def need_room(self) -> None:
+        """NOSPACE unless there can be one more family."""
         if len(self.families) >= FAMILY_ROWS:
             raise TpmError(Rc.NOSPACE)
+
+    def with_new_family(self, label: int) -> DelegateTables:
+        """Return the tables with one more family, which is not enabled."""
         number = self.last_family + 1
         return replace(self, last_family=number, families=(*self.families, Family(label, number)))
 

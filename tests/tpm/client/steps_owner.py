@@ -162,7 +162,7 @@ def capabilities(world: World, chance: Random) -> object:
     if kind == 4:
         area = chance.choice([Cap.ALG, Cap.PID, Cap.SYM_MODE, Cap.TRANS_ALG, Cap.TRANS_ES, Cap.AUTH_ENCRYPT])
         return area.name, capability.get_capability(tpm, area, u32(chance.randrange(12))).hex()
-    selected = chance.choice([b"\1\1" + u16(size) for size in (0, 1, 2, 3, 4)])
+    selected = chance.choice([b"\1\2" + u16(size) for size in (0, 1, 2, 3, 4)])
     return capability.get_capability(tpm, Cap.SELECT_SIZE, selected).hex()
 
 
