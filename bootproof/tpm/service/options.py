@@ -73,6 +73,7 @@ class Config:
     pid_file: Path | None = None
     pid_descriptor: int | None = None
     log: LogTarget = field(default_factory=LogTarget)
+    seccomp: str = ""
     daemon: bool = False
     terminate: bool = False
     print_states: bool = False
@@ -130,11 +131,11 @@ def parse(arguments: list[str], interface: str = "socket") -> Config:
         pid_file=pid_file,
         pid_descriptor=pid_descriptor,
         log=_log(values.get("--log")),
+        seccomp=_seccomp(values.get("--seccomp")),
         daemon="--daemon" in given,
         terminate="--terminate" in given or interface == "chardev" or connected,
         print_states="--print-states" in given,
     )
-    _seccomp(values.get("--seccomp"))
     for part in values.values():
         part.end()
     if not config.print_states:
@@ -306,9 +307,14 @@ def _log(values: Values | None) -> LogTarget:
     return LogTarget(file, descriptor, level or 0, values.text("prefix") or "", values.switch("truncate"))
 
 
-def _seccomp(values: Values | None) -> None:
-    if values is not None and values.text("action") not in ("none", "log", "kill"):
-        values.fault("give action=none, log or kill; there is no system-call filter here")
+def _seccomp(values: Values | None) -> str:
+    """Return what to do about forbidden system calls, nothing if nothing was said."""
+    if values is None:
+        return ""
+    action = values.choice("action", ("none", "log", "kill"), "")
+    if not action:
+        values.fault("give action=none, log or kill")
+    return action
 
 
 def _check_reachable(given: dict[str, str], interface: str, config: Config, faults: list[str]) -> None:

@@ -27,6 +27,7 @@ from bootproof.tpm.service.device import Device, DeviceError, new_proxy_device, 
 from bootproof.tpm.service.handover import ELSEWHERE, Handover
 from bootproof.tpm.service.options import INTERFACES, Config, LogTarget, UsageError, parse
 from bootproof.tpm.service.privileges import UserError, become, forbid_dumps, lock_memory
+from bootproof.tpm.service.seccomp import SeccompError, install
 from bootproof.tpm.service.server import Server
 from bootproof.tpm.service.signals import ending_signals
 from bootproof.tpm.service.sockets import Endpoint, Listener, SocketError, connected
@@ -39,7 +40,7 @@ _FEATURES: Final = (
     *("tpm-1.2", "flags-opt-startup", "cmdarg-seccomp", "cmdarg-key-fd", "cmdarg-pwd-fd"),
     *("cmdarg-print-states", "cmdarg-migration", "nvram-backend-dir", "monitor"),
 )
-_REFUSALS: Final = (SocketError, StateError, DeviceError, StateKeyError, UserError)
+_REFUSALS: Final = (SocketError, StateError, DeviceError, StateKeyError, UserError, SeccompError)
 
 
 def main(arguments: list[str]) -> int:
@@ -88,6 +89,7 @@ def _serve(config: Config) -> int:
             forbid_dumps()
             _start_log(config.log)
             server, state = _prepare(config, device, stack)
+            _give_up_system_calls(config.seccomp)
             if config.daemon:
                 _go_to_background(state)
             _write_pid(config, stack)
@@ -100,6 +102,18 @@ def _serve(config: Config) -> int:
         lock_memory()
         server.run(wake_up)
     return 0
+
+
+def _give_up_system_calls(action: str) -> None:
+    """Install the filter: with `kill` if nothing was said, but only where it is possible."""
+    if action == "none":
+        return
+    try:
+        install(action or "kill")
+    except SeccompError as error:
+        if action:
+            raise
+        logging.getLogger("vtpm").warning("%s", error)
 
 
 def _open_device(config: Config) -> Device | None:

@@ -41,7 +41,8 @@ A TPM 1.2 behind a socket, or behind a character device. The options are those o
   -t, --terminate                     socket: end when the data connection closes, or a control connection
                                       that was given as clientfd=
   -r, --runas USER                    be that user, before any file is touched
-  --seccomp action=none|log|kill      accepted; there is no system-call filter here
+  --seccomp action=kill|log|none      what happens at a system call that the program never needs, such as
+                                      execve: it ends (the default), the kernel notes it, nothing
   --monitor type=unixio,path=P[,mode=0600] | type=unixio,clientfd=N
                                       ours: a side channel that shows PCRs (see docs/vtpm.md)
   --physical-presence                 ours: the platform says that somebody stands in front of the machine;
