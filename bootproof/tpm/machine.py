@@ -304,6 +304,8 @@ class Tpm:
         if claimed != size:
             raise TpmError(Rc.BAD_PARAM_SIZE)
         command = self.commands.get(ordinal)
+        if self.sha1 is not None and self._ends_sha1(command):
+            self.sha1 = None
         if command is None:
             raise TpmError(Rc.BAD_ORDINAL)
         self._admit(command)
@@ -379,8 +381,6 @@ class Tpm:
             raise TpmError(Rc.DEACTIVATED)
         if command.needs_owner and self.permanent.owner is None:
             raise TpmError(Rc.NOSRK)
-        if self.sha1 is not None and self._ends_sha1(command):
-            self.sha1 = None
         if self.transports.exclusive is not None and self._ends_exclusive(command):
             self.transports.end_exclusive()
         if self.permanent.saved:
@@ -391,8 +391,12 @@ class Tpm:
         own = command.ordinal in (Ord.EXECUTE_TRANSPORT, Ord.RELEASE_TRANSPORT_SIGNED)
         return self.within is None and not own
 
-    def _ends_sha1(self, command: Command) -> bool:
-        """Whether a command ends the SHA-1 thread, which may not leave or enter a transport session."""
+    def _ends_sha1(self, command: Command | None) -> bool:
+        """Whether a command ends the SHA-1 thread, which may not leave or enter a transport session. It is
+        enough that it arrives, as is one that this TPM has not (Part 3, 13.1).
+        """
+        if command is None:
+            return True
         if command.ordinal == Ord.EXECUTE_TRANSPORT:
             return False
         return not command.keeps_sha1 or self.sha1_transport != self.within_handle

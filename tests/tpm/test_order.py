@@ -140,3 +140,39 @@ def test_certify_key_looks_at_the_pcrs_of_the_certifier_first(both_owned: Owned)
     tpm, certifier, key = both_owned.tpm, _bound_elsewhere(both_owned), both_owned.signing()
     with refused(Code.WRONGPCRVAL):
         keys.certify_key(tpm, WRONG, WRONG, certifier, key, NONCE)
+
+
+def test_get_pub_key_looks_at_the_pcrs_after_the_authorisation(ours_owned: Owned) -> None:
+    key = _bound_elsewhere(ours_owned)
+    with refused(Code.AUTHFAIL):
+        keys.get_pub_key(ours_owned.tpm, WRONG, key)
+    with refused(Code.WRONGPCRVAL):
+        keys.get_pub_key(ours_owned.tpm, USAGE, key)
+
+
+_UNKNOWN = 0x7777
+
+
+@pytest.mark.parametrize(
+    ("ordinal", "body", "tag"),
+    [
+        (Ord.PCR_READ, u32(0), Tag.COMMAND),
+        (Ord.PCR_READ, u32(0), Tag.AUTH1_COMMAND),
+        (Ord.PCR_READ, b"", Tag.COMMAND),
+        (Ord.OSAP, bytes(26), Tag.COMMAND),  # refused without an owner
+        (_UNKNOWN, b"", Tag.COMMAND),
+    ],
+)
+def test_any_other_command_that_arrives_ends_a_sha1_thread(
+    both: Subject, ordinal: int, body: bytes, tag: int
+) -> None:
+    integrity.sha1_start(both.tpm)
+    both.tpm.code(ordinal, body, tag)
+    assert both.tpm.code(Ord.SHA1_COMPLETE, u32(0)) == Code.SHA_THREAD
+
+
+@pytest.mark.parametrize("tag", [Tag.COMMAND, Tag.AUTH1_COMMAND])
+def test_sha1_update_that_cannot_be_read_ends_no_thread(both: Subject, tag: int) -> None:
+    integrity.sha1_start(both.tpm)
+    assert both.tpm.code(Ord.SHA1_UPDATE, u32(64) + bytes(60), tag) == Code.BAD_PARAM_SIZE
+    assert both.tpm.code(Ord.SHA1_COMPLETE, u32(0)) == Code.SUCCESS

@@ -264,6 +264,8 @@ class TestUnBind:
         if not is_bare:
             with refused(Code.INVALID_STRUCTURE):
                 unbind(tpm, USAGE, handle, encrypt(key.public, b"\1\1\0\0\5" + DATA))
+            with refused(Code.BAD_VERSION):
+                unbind(tpm, USAGE, handle, encrypt(key.public, b"\1\2\0\0\2" + DATA))
         for wrong in (bytes(128), b"\xff" * 128, bytes(127), b"\1"):
             with refused(Code.DECRYPT_ERROR):
                 unbind(tpm, USAGE, handle, wrong)

@@ -117,12 +117,14 @@ def load_key(call: Call, args: LoadKeyIn) -> HandleOut:
 
 
 def get_pubkey(call: Call, args: HandleIn) -> PubkeyOut:
-    """INVALID_KEYHANDLE, also for an SRK that must not be read; WRONGPCRVAL, BAD_LOCALITY unless the key's
-    flags say that PCRs do not matter here; AUTHFAIL.
+    """AUTHFAIL; INVALID_KEYHANDLE, also for an SRK that must not be read; WRONGPCRVAL, BAD_LOCALITY unless
+    the key's flags say that PCRs do not matter here.
     """
-    loaded = call.use_key(args.handle, reads_public=True)
+    loaded = call.tpm.keys.get(args.handle)
+    call.authorize_key(loaded, 0, reads_public=True)
     if args.handle == Handle.SRK and not call.tpm.permanent.flags.read_srk_pub:
         raise TpmError(Rc.INVALID_KEYHANDLE)
+    call.check_condition(loaded, reads_public=True)
     return PubkeyOut(loaded.key.pubkey())
 
 

@@ -192,7 +192,8 @@ def _open(tpm: Tpm, key: LoadedKey, stored: StoredData) -> SealedData:
 
 def unbind(call: Call, args: UnbindIn) -> DataOut:
     """BAD_PARAMETER for no data, INVALID_KEYHANDLE, AUTHFAIL, INVALID_KEYUSAGE for a key that is for neither
-    binding nor legacy use, BAD_DATASIZE, DECRYPT_ERROR, INVALID_STRUCTURE for what is no TPM_BOUND_DATA.
+    binding nor legacy use, BAD_DATASIZE, DECRYPT_ERROR, BAD_VERSION, INVALID_STRUCTURE for what is no
+    TPM_BOUND_DATA.
     """
     if not args.data:
         raise TpmError(Rc.BAD_PARAMETER)

@@ -65,12 +65,16 @@ class BoundHead(Structure):
 
 
 def bound_data(decrypted: bytes) -> bytes:
-    """Return the data of a TPM_BOUND_DATA; INVALID_STRUCTURE if it is none."""
+    """Return the data of a TPM_BOUND_DATA; BAD_VERSION for another one than 1.1 (5.1), INVALID_STRUCTURE if
+    it is none.
+    """
     reader = Reader(decrypted)
     try:
         head = BoundHead.read(reader)
     except TpmError as error:
         raise TpmError(Rc.INVALID_STRUCTURE) from error
+    if head.version[:2] != VERSION_1_1[:2]:
+        raise TpmError(Rc.BAD_VERSION)
     if head.payload != Payload.BIND:
         raise TpmError(Rc.INVALID_STRUCTURE)
     return decrypted[len(head.encode()) :]

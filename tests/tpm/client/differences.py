@@ -97,7 +97,15 @@ def _differ(
 _LOADED_BLOBS = {Ord.LOAD_CONTEXT, Ord.LOAD_KEY_CONTEXT, Ord.LOAD_AUTH_CONTEXT}
 _LOADS = {Ord.LOAD_KEY, Ord.LOAD_KEY2}
 _UNREADABLE = frozenset(
-    {Code.BAD_PARAM_SIZE, Code.SIZE, Code.BAD_PARAMETER, Code.BAD_VERSION, Code.BAD_KEY_PROPERTY}
+    {
+        Code.BAD_PARAM_SIZE,
+        Code.SIZE,
+        Code.BAD_PARAMETER,
+        Code.BAD_VERSION,
+        Code.BAD_KEY_PROPERTY,
+        Code.INVALID_PCR_INFO,
+        Code.INVALID_STRUCTURE,
+    }
 )
 
 TABLE = (
@@ -182,6 +190,19 @@ TABLE = (
         {Code.BAD_LOCALITY},
         {Code.WRONGPCRVAL},
         "the locality is checked before the PCRs (10.2, 7)",
+    ),
+    _differ(
+        {Ord.UNSEAL},
+        {Code.NOTSEALED_BLOB},
+        {Code.INVALID_PCR_INFO, Code.INVALID_STRUCTURE, Code.BAD_PARAM_SIZE},
+        "a changed binding is found by its digest before it is taken apart (10.2, 6 and 7)",
+        spoiled=True,
+    ),
+    _differ(
+        {Ord.GET_PUB_KEY},
+        {Code.AUTHFAIL, Code.INVALID_AUTHHANDLE},
+        {Code.WRONGPCRVAL},
+        "the authorisation is checked before the PCRs (10.6, 1 to 4)",
     ),
     _differ(
         {Ord.CERTIFY_KEY, Ord.CERTIFY_KEY2},
