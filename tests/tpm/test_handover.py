@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bootproof.tpm.persistence.store import Kind
+from tests.tpm.client.nv import Nv, NvPublic
 from tests.tpm.conftest import CONTROL, STARTUP_CLEAR, Emulator, Start, exchange, request
 
 OK, FAIL = bytes(4), bytes.fromhex("00000009")
@@ -210,3 +211,45 @@ def test_the_lock_is_given_up_after_the_last_blob_and_not_before(hosts: Hosts) -
     assert target.ask(LOCK_STORAGE) == FAIL
     source.fetch()
     assert target.ask(LOCK_STORAGE) == OK
+
+
+# secrets ----------------------------------------------------------------------------------------------
+
+AREA, VALUE = 0x1000, b"nobody else may know"
+DEFINE = request(0xCC, NvPublic(AREA, Nv.OWNER_READ | Nv.OWNER_WRITE, len(VALUE)).encode() + bytes(20))
+WRITE = request(0xCD, struct.pack(">III", AREA, 0, len(VALUE)) + VALUE)
+READ = request(0xCF, struct.pack(">III", AREA, 0, len(VALUE)))
+WRAP = ("--migration-key", "file={}/key", "--log", "file={}/log,level=1")
+
+
+def where_it_is(folder: Path) -> list[str]:
+    """Return the files that VALUE is in, after checking that nobody else can read what is there."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("key", "log")]
+    assert {path.stat().st_mode & 0o077 for path in files} == {0}
+    return sorted({path.name for path in folder.rglob("*") if path.is_file() and VALUE in path.read_bytes()})
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_secret_is_where_the_keys_let_it_be(start: Start, tmp_path: Path, protected: bool) -> None:
+    hosts = Hosts(start, tmp_path, *((*KEY, *WRAP) if protected else ()))
+    source = hosts.begin_source(*OUTGOING)
+    for command in (DEFINE, WRITE, SAVE_STATE):
+        assert source.command(command)[:4] == OK
+    target = hosts.begin(*INCOMING)
+    blobs = source.fetch()
+    assert any(VALUE in blob for blob in blobs) is not protected
+    target.put(blobs)
+    assert source.command(EXTEND) == FAIL
+    assert target.ask(RESUME) == OK
+    assert target.command(READ)[8:] == VALUE
+    assert target.command(CMD_DISABLE)[:4] == OK
+    assert source.ask(LOCK_STORAGE) == FAIL
+    assert where_it_is(tmp_path) == ([] if protected else ["tpm12.permanent", "tpm12.permanent.previous"])
+
+
+def test_a_destination_needs_the_migration_key(start: Start, tmp_path: Path) -> None:
+    source = Hosts(start, tmp_path, *WRAP).begin_source(state="one")
+    blob = source.fetch()[0]
+    (tmp_path / "other").mkdir()
+    target = Hosts(start, tmp_path / "other").begin("--migration", "incoming")
+    assert target.ask(struct.pack(">IIII", 0x0D, 0, 1, len(blob)) + blob) == bytes.fromhex("0000000d")
