@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import struct
@@ -20,7 +19,7 @@ from bootproof.tpm.command import Command, In
 from bootproof.tpm.keys import KeySlots
 from bootproof.tpm.limits import BUFFER_SIZE
 from bootproof.tpm.ordinals import Ord
-from bootproof.tpm.pcrs import LAUNCH_LOCALITY, LAUNCH_PCR, ZEROS, PcrBank
+from bootproof.tpm.pcrs import ZEROS, PcrBank
 from bootproof.tpm.persistence.store import Kind, StateError
 from bootproof.tpm.sessions import SessionTable
 from bootproof.tpm.state import Permanent, StClearFlags, Volatile
@@ -400,36 +399,3 @@ class Tpm:
         if command.ordinal == Ord.EXECUTE_TRANSPORT:
             return False
         return not command.keeps_sha1 or self.sha1_transport != self.within_handle
-
-    # dynamic launch: signals of the chip set, not commands (PC Client TIS 1.3, section 11.3) ------
-
-    def hash_start(self) -> None:
-        """TPM_HASH_START: locality 4, PCR 17 to 22 zero, the establishment flag set. INVALID_POSTINIT
-        before Startup.
-        """
-        self._need_started()
-        self.commit_flags(established=True)
-        self.os_present = True
-        self.pcrs.start_dynamic_launch()
-        self.launch_hash = hashlib.sha1(usedforsecurity=False)
-
-    def hash_data(self, data: bytes) -> None:
-        """TPM_HASH_DATA; SHA_THREAD without a hash_start."""
-        self._need_started()
-        if self.launch_hash is None:
-            raise TpmError(Rc.SHA_THREAD)
-        self.launch_hash.update(data)
-
-    def hash_end(self) -> None:
-        """TPM_HASH_END: extend PCR 17 with the SHA-1 of all the data; SHA_THREAD without a hash_start."""
-        self._need_started()
-        if self.launch_hash is None:
-            raise TpmError(Rc.SHA_THREAD)
-        self.pcrs.extend(LAUNCH_PCR, self.launch_hash.digest(), LAUNCH_LOCALITY)
-        self.launch_hash = None
-
-    def _need_started(self) -> None:
-        if not self.running:
-            raise TpmError(Rc.FAIL)
-        if self.post_init:
-            raise TpmError(Rc.INVALID_POSTINIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from bootproof.tpm import launch
 from bootproof.tpm.state import PermanentFlags
 from tests.tpm.client import admin, integrity, owner
 from tests.tpm.client.capability import Cap, Prop, SetCap, get_capability, number, set_capability, set_flag

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bootproof.tpm import limits
+from bootproof.tpm import launch, limits
 from bootproof.tpm.codes import Rc, TpmError
 from bootproof.tpm.commands.presence import reset_established
 from bootproof.tpm.persistence.container import Kind
@@ -122,21 +122,21 @@ def _set_locality(channel: ControlChannel, parameters: bytes) -> bytes:
 def _hash_start(channel: ControlChannel, _parameters: bytes) -> bytes:
     """Begin a dynamic launch: PCR 17 to 22 zero, the flag set."""
     _need(channel.tpm.running)
-    channel.tpm.hash_start()
+    launch.hash_start(channel.tpm)
     return result(Rc.SUCCESS)
 
 
 def _hash_data(channel: ControlChannel, parameters: bytes) -> bytes:
     """SHA_THREAD without HASH_START."""
     _need(channel.tpm.running)
-    channel.tpm.hash_data(parameters[_UINT32.size :])
+    launch.hash_data(channel.tpm, parameters[_UINT32.size :])
     return result(Rc.SUCCESS)
 
 
 def _hash_end(channel: ControlChannel, _parameters: bytes) -> bytes:
     """Extend PCR 17 with the SHA-1 of the data."""
     _need(channel.tpm.running)
-    channel.tpm.hash_end()
+    launch.hash_end(channel.tpm)
     return result(Rc.SUCCESS)
 
 
