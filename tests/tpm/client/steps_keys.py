@@ -66,7 +66,7 @@ def reset(world: World, chance: Random) -> object:
 
 
 def sign(world: World, chance: Random) -> object:
-    name = _name(chance, "sha1", "der", "info", "legacy", "never", "pcr")
+    name = _name(chance, "sha1", "der", "info", "legacy", "never", "pcr", "long", "shown")
     handle, auth = world.handle(name), _opened(world, chance, name)
     data = chance.randbytes(chance.choice([20, 20, 20, 0, 1, 19, 21, 245, 246, 256]))
     signature = signing.sign(world.tpm, auth, handle, data)
@@ -93,7 +93,7 @@ def quote2(world: World, chance: Random) -> object:
 
 
 def seal(world: World, chance: Random) -> object:
-    name = _name(chance, "srk", "storage")
+    name = _name(chance, "srk", "storage", "open")
     key, pcrs = world.handle(name), _pcrs(world, chance)
     auth = _opened(world, chance, name, new_secret=True)
     data = chance.randbytes(chance.choice([1, 20, 100, 146, 214, 0, 300]))
@@ -130,7 +130,7 @@ def unbind(world: World, chance: Random) -> object:
 def load(world: World, chance: Random) -> object:
     """Load under a parent that is right or not, by either command."""
     name = chance.choice(KEYS[1:])
-    parent = _name(chance, "srk")
+    parent = _name(chance, "srk", "srk", "srk", "open")
     command = chance.choice([keys.load_key, keys.load_key2, keys.load_key2])
     auth, parent_handle = maybe(chance, world.secret(parent)), world.handle(parent)
     handle = command(world.tpm, auth, world.stock.keys[name], parent_handle)
@@ -230,7 +230,8 @@ def migrate(world: World, chance: Random) -> object:
     if scheme == migration.REWRAP:
         return len(blob.data), len(blob.random)
     parent = world.handle("storage")
-    data = migration.convert_migration_blob(world.tpm, world.secret("storage"), parent, blob)
+    auth = maybe(chance, world.secret("storage"))
+    data = migration.convert_migration_blob(world.tpm, auth, parent, blob)
     loaded = keys.load_key2(world.tpm, world.secret("storage"), key.changed(enc_data=data), parent)
     return (
         len(blob.data),

@@ -23,7 +23,7 @@ from tests.tpm.client.constants import (
     SigScheme,
 )
 from tests.tpm.client.keyblobs import Key, PubKey, template
-from tests.tpm.client.pcr import PcrInfo, Selection, composite_digest
+from tests.tpm.client.pcr import PcrInfo, PcrInfoLong, Selection, composite_digest
 from tests.tpm.client.prepared import MIGRATION, OWNER_SECRET, USAGE
 from tests.tpm.client.storage import StoredData
 from tests.tpm.client.subjects import Subject
@@ -31,8 +31,13 @@ from tests.tpm.client.tpm import ResponseError, Tpm, TpmCodeError
 from tests.tpm.client.wire import ShortResponseError, sha1, u32
 
 SECRET = b"a secret of the steps"[:20]
-KEYS = ("srk", "sha1", "der", "info", "bind", "legacy", "never", "pcr", "storage", "migratable", "aik")
-_NO_PCRS = PcrInfo(Selection.of(0), composite_digest([0], [bytes(20)]))
+KEYS = (
+    "srk", "sha1", "der", "info", "bind", "legacy", "never", "pcr", "long", "shown", "storage", "open",
+    "migratable", "aik",
+)  # fmt: skip
+_ZERO = composite_digest([0], [bytes(20)])
+_NO_PCRS = PcrInfo(Selection.of(0), _ZERO)
+_LONG = PcrInfoLong(Selection.of(0), _ZERO, Selection.of(0, 1), locality_at_release=0x03)
 
 
 def templates() -> dict[str, Key]:
@@ -45,7 +50,12 @@ def templates() -> dict[str, Key]:
         "legacy": template(KeyUsage.LEGACY),
         "never": template(KeyUsage.SIGNING, KeyFlags.NONE, AuthUsage.NEVER),
         "pcr": template(KeyUsage.SIGNING, pcr_info=_NO_PCRS),
+        "long": template(KeyUsage.SIGNING, pcr_info=_LONG, key12=True),
+        "shown": template(
+            KeyUsage.SIGNING, KeyFlags.PCR_IGNORED_ON_READ, AuthUsage.PRIVATE_USE_ONLY, pcr_info=_NO_PCRS
+        ),
         "storage": template(KeyUsage.STORAGE),
+        "open": template(KeyUsage.STORAGE, KeyFlags.NONE, AuthUsage.NEVER),
         "migratable": template(KeyUsage.SIGNING, KeyFlags.MIGRATABLE),
     }
 
