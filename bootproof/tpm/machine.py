@@ -65,11 +65,6 @@ class Store(Protocol):
         """Forget it."""
 
 
-def new_permanent(commands: Mapping[int, Command]) -> Permanent:
-    """Return the permanent state of a TPM that leaves the factory."""
-    return Permanent(audit=audit.initial(commands))
-
-
 def response(rc: int, body: bytes = b"", auths: int = 0) -> bytes:
     """Return a response; its body ends with that many authorisations."""
     return _HEADER.pack(TAG_RESPONSE + auths, HEADER_SIZE + len(body), rc) + body
@@ -106,9 +101,8 @@ class Tpm:
         """Read the permanent state again, as after it was replaced from outside."""
         stored = self.store.load(Kind.PERMANENT)
         try:
-            self.permanent: Permanent = (
-                new_permanent(self.commands) if stored is None else Permanent.decode(stored)
-            )
+            new = Permanent(audit=audit.initial(self.commands))
+            self.permanent: Permanent = new if stored is None else Permanent.decode(stored)
         except TpmError as error:
             raise StateError(
                 "the permanent state has a sound checksum but cannot be read; restore a copy"
