@@ -147,7 +147,7 @@ def test_a_tpm_moves_on_shared_storage_and_back(hosts: Hosts) -> None:
     goes_on(again, before)
 
 
-@pytest.mark.parametrize("with_request", [False, True], ids=["QEMU 7", "QEMU 8"])
+@pytest.mark.parametrize("with_request", [False, True], ids=["by the next command", "by LOCK_STORAGE"])
 @pytest.mark.parametrize("got", [0, 1, 2, 3])
 def test_a_migration_that_fails_leaves_the_source_as_it_was(
     hosts: Hosts, got: int, with_request: bool
