@@ -15,6 +15,7 @@ from bootproof.tpm.structures.transport import Attribute
 
 if TYPE_CHECKING:
     from bootproof.tpm.machine import Tpm
+    from bootproof.tpm.state import Permanent
 
 NO_EVENTS: Final = bytes(DIGEST_SIZE)
 _SUCCESS: Final = bytes(4)
@@ -26,15 +27,22 @@ def initial(commands: Mapping[int, Command], count: int = 0) -> Audit:
     return Audit(count, pack_ordinals(audited))
 
 
+def counted(permanent: Permanent) -> Permanent:
+    """Return the state after another audit digest has begun."""
+    audit = permanent.audit
+    return replace(permanent, audit=replace(audit, count=audit.count + 1 & 0xFFFFFFFF))
+
+
 def record_in(tpm: Tpm, ordinal: int, parameters: bytes) -> None:
     """Extend the digest by the input of a command; `parameters` is what its HMAC covers, or would.
 
+    A new digest is counted in the first commit of the command, here if it made none.
     AUDITFAIL_UNSUCCESSFUL, and the TPM fails until TPM_Init, if the counter of a new digest cannot be kept.
     """
-    if tpm.audit_digest == NO_EVENTS:
-        audit = tpm.permanent.audit
+    if tpm.audit_digest == NO_EVENTS and not tpm.audit_counted:
+        tpm.begins_audit = True
         try:
-            tpm.commit(replace(tpm.permanent, audit=replace(audit, count=audit.count + 1 & 0xFFFFFFFF)))
+            tpm.commit(tpm.permanent)
         except TpmError as error:
             tpm.failed = True
             raise TpmError(Rc.AUDITFAIL_UNSUCCESSFUL) from error

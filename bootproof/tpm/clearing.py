@@ -59,6 +59,7 @@ def clear(tpm: Tpm, permanent: Permanent) -> None:
     """Make `permanent`, from `without_owner`, the permanent state, and forget keys, sessions and everything
     else volatile but PCRs and STCLEAR flags. IOERROR.
     """
+    tpm.begins_audit = tpm.auditing
     tpm.commit(permanent)
     tpm.keys.remove_all()
     tpm.reset_sessions()

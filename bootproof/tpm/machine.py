@@ -93,6 +93,9 @@ class Tpm:
         self.presence_signal = False
         self.make_key: Callable[[int, int], PrivateKey] = _make_key
         self._gives_up_saved = False
+        self.auditing = False  # the command is audited
+        self.begins_audit = False  # and the next commit counts a new audit digest
+        self.audit_counted = False
         self._write_failed = False
         self.reload()
         self._reset_volatile()
@@ -218,6 +221,8 @@ class Tpm:
         """
         if self._gives_up_saved and permanent.saved:
             permanent = replace(permanent, saved=b"")
+        if self.begins_audit:
+            permanent = audit.counted(permanent)
         if permanent == self.permanent:
             return
         try:
@@ -229,6 +234,8 @@ class Tpm:
         if permanent.audit.ordinals != self.permanent.audit.ordinals:
             self.audited = unpack_ordinals(permanent.audit.ordinals)
         self.permanent = permanent
+        self.audit_counted |= self.begins_audit
+        self.begins_audit = False
 
     def commit_flags(self, **flags: bool) -> None:
         """Commit a change of permanent flags."""
@@ -241,6 +248,7 @@ class Tpm:
         self.executed += 1
         if not self.running:
             return response(Rc.FAIL)
+        self.auditing = self.begins_audit = self.audit_counted = False
         return self._answer_after_save(request) if self.permanent.saved else self._answer(request)
 
     def _answer_after_save(self, request: bytes) -> bytes:
@@ -307,6 +315,8 @@ class Tpm:
             command.parameters.read(Reader(request[HEADER_SIZE:]))  # what is wrong with them is said first
             raise TpmError(Rc.BADTAG)
         audited = ordinal in self.audited
+        if audited:
+            self.auditing, self.begins_audit = True, self.audit_digest == audit.NO_EVENTS
         if not command.plain:
             return self._run_authorized(command, request, count, audited)
         if audited:

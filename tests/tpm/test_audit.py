@@ -20,6 +20,7 @@ from tests.tpm.client.subjects import Ours, Subject
 from tests.tpm.client.tpm import Tpm, refused
 from tests.tpm.client.transport import ENCRYPT, TransportPublic
 from tests.tpm.client.wire import flag, sha1, u16, u32
+from tests.tpm.conftest import Bench
 
 pytest_plugins = ("tests.tpm.client.fixtures",)
 
@@ -305,3 +306,24 @@ class TestSigned:
         ):
             with refused(code):
                 audit.get_audit_digest_signed(tpm, auth, key, REPLAY)
+
+
+def test_a_new_digest_is_counted_in_the_same_write_as_what_the_command_changes(bench: Bench) -> None:
+    for bits in (0x20, 0x08):
+        assert bench.code(0x4000000A, u16(bits)) == 0
+    writes, count = bench.store.writes, bench.tpm.permanent.audit.count
+    assert bench.code(0x71, b"\0") == 0  # SetOwnerInstall, which is audited from the start
+    assert (bench.store.writes, bench.tpm.permanent.audit.count) == (writes + 1, count + 1)
+    assert bench.code(0x71, b"\1") == 0
+    assert (bench.store.writes, bench.tpm.permanent.audit.count) == (writes + 2, count + 1)
+
+
+def test_clearing_counts_the_digest_that_it_begins_in_the_same_write(ours_owned: Owned) -> None:
+    machine = ours_owned.ours.emulator
+    audit.set_ordinal_audit_status(ours_owned.tpm, OWNER_SECRET, Ord.EXTEND, True)
+    saved, save = [], machine.store.save
+    machine.store.save = lambda kind, payload: (saved.append(kind), save(kind, payload))  # type: ignore
+    count = machine.permanent.audit.count
+    owner.owner_clear(ours_owned.tpm, OWNER_SECRET)
+    assert saved == [Kind.PERMANENT]
+    assert machine.permanent.audit.count == count + 1
