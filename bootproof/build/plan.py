@@ -186,7 +186,7 @@ class Plan:
         menu = self._menu(line)
 
         def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
-            from bootproof.build import iso, manifest
+            from bootproof.build import iso, manifest, predict
 
             (folder / "grub.cfg").write_text(menu)
             content = {
@@ -204,6 +204,7 @@ class Plan:
             iso.write(image, target)
             listed = {name: checked(results[name], "files.json") for name in ("base", "product", "initrd")}
             described = manifest.describe(self.recipe, line, content, listed)
+            described[predict.MANIFEST_KEY] = predict.for_manifest(target)
             (folder / "manifest.json").write_text(json.dumps(described, indent=1, sort_keys=True))
             return [f"{target.stat().st_size / 1e6:.1f} MB"]
 
@@ -212,7 +213,7 @@ class Plan:
             "base": self.base_layer, "product": self.product_layer, "kernel": self.kernel,
             "initrd": self.initrd, "grub": self.grub,
         }  # fmt: skip
-        return Step("iso", "ISO", inputs, work, code=("iso", "manifest"), needs=needs)
+        return Step("iso", "ISO", inputs, work, code=("iso", "manifest", "predict"), needs=needs)
 
     def _command_line(self, base: Path, own: Path) -> boot.CommandLine:
         """The label tells images apart by content: two media on one machine are never confused."""

@@ -24,6 +24,7 @@ _VERBS = {
     "build": ("build", "build"),
     "run": ("run", "run"),
     "smoke": ("smoke", "smoke"),
+    "predict": ("predict", "predict"),
     "doctor": ("doctor", "doctor"),
     "log": ("log", "log"),
     "pcr": ("pcr", "pcr"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from bootproof.build import predict
 from bootproof.cli import machines
 from bootproof.cli.machines import DEFAULT_MEMORY, Wishes
 from bootproof.console import out, say
@@ -78,13 +79,14 @@ def _test(
     machine: Machine, line: str, checks: Sequence[str], limits: Limits, folder: PrivateFolder
 ) -> Result:
     results = folder.path / "results"
+    forecast = predict.of_boot(machine.iso, machine.firmware, machine.media)
     started = datetime.now(UTC)
     places = Places(folder.path / "vtpm", results / "qemu.log", results / "vtpm.log", folder.lease)
     captures = Captures(results / "serial.log", results / "screen.png")
     with running_machine(machine, places, watched=WATCHED) as session:
         boot: Boot = watch(session, captures, checks, limits)
         argv = session.argv
-    found = None if boot.report is None else evidence(machine.vtpm, boot.report, boot.outside)
+    found = None if boot.report is None else evidence(machine.vtpm, boot.report, boot.outside, forecast)
     judged = [] if found is None else judge(found, checks, machine.tpm)
     return Result(machine, line, argv, boot, found, judged, started)
 

@@ -51,6 +51,17 @@ class Difference:
     algorithm: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a boot is held against, and where it comes from. Without events `source` says why; `applies` is
+    False for a machine or an image that nothing can be told of.
+    """
+
+    events: tuple[Expected, ...] | None
+    source: str
+    applies: bool = True
+
+
 def digests(data: bytes) -> dict[str, bytes]:
     """Return the digest of `data` in each bank that is predicted."""
     return {name: algorithms.digest(name, data) for name in ALGORITHMS}

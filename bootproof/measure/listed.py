@@ -26,7 +26,7 @@ def to_data(prediction: Prediction) -> dict[str, Any]:
             for event in expected:
                 if _key(event) not in places:
                     places[_key(event)] = len(events)
-                    events.append(_event(event))
+                    events.append(row(event))
             chosen = [places[_key(event)] for event in expected]
             bios[medium][entry] = {"events": chosen, "pcrs": pcrs(expected)}
     return {"events": events, "default": prediction.default, "bios": bios}
@@ -62,9 +62,10 @@ def _key(event: Expected) -> tuple[Any, ...]:
     return event.pcr, event.kind, event.text, *event.digests.items()
 
 
-def _event(event: Expected) -> dict[str, Any]:
-    row = {"pcr": event.pcr, "kind": event.kind, "text": event.text}
-    return row | {name: digest.hex() for name, digest in event.digests.items()}
+def row(event: Expected) -> dict[str, Any]:
+    """Return an event as a dictionary, digests in hex; without digests it is the platform's own."""
+    named = {"pcr": event.pcr, "kind": event.kind, "text": event.text}
+    return named | {name: digest.hex() for name, digest in event.digests.items()}
 
 
 def _expected(row: Any) -> Expected:

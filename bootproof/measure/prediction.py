@@ -60,10 +60,15 @@ def predict(image: Image) -> Prediction:
         if grubmenu.starts_kernel(entry)
     }
     events = {}
-    for medium, boot in ((CD, _from_cd), (DISK, _from_disk)):
-        begin = (*_firmware(), *boot(image), *menu.events)
+    for medium in MEDIA:
+        begin = (*before_menu(image, medium), *menu.events)
         events[medium] = {name: (*begin, *start) for name, start in entries.items()}
     return Prediction(menu.default, events)
+
+
+def before_menu(image: Image, medium: str) -> tuple[Expected, ...]:
+    """Return the events of firmware and boot stages, up to GRUB's core."""
+    return (*_firmware(), *(_from_cd(image) if medium == CD else _from_disk(image)))
 
 
 def _firmware() -> Iterator[Expected]:

@@ -23,6 +23,7 @@ Check = Literal[
     "sysfs-pcrs",
     "trousers-pcrs",
     "boot-log",
+    "boot-events",
     "ima-log",
     "boot-aggregate",
     "tcsd",

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bootproof.appliance.frames import Frame
+from bootproof.measure.expected import Forecast
 
 BOOT_LOG = "binary_bios_measurements"
 IMA_LOG = "binary_runtime_measurements"
 
 Bank = Mapping[int, bytes]
+_NO_FORECAST = Forecast(None, "nobody has made one")
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Evidence:
     """What there is to judge. PCR banks are number -> value; None means that nobody could tell.
 
     `outside` are the emulator's own PCRs, in the bank `outside_bank`; `sysfs` the kernel's, by bank;
-    `trousers` what TrouSerS read (sha1). `facts` is the guest's report as it came.
+    `trousers` what TrouSerS read (sha1). `facts` is the guest's report as it came, `forecast` what the image
+    should have measured.
     """
 
     vtpm: str
@@ -31,6 +34,7 @@ class Evidence:
     outside_bank: str = "sha1"
     sysfs: Mapping[str, Bank] = field(default_factory=dict)
     trousers: Bank | None = None
+    forecast: Forecast = _NO_FORECAST
 
     @property
     def bank(self) -> str:
@@ -40,6 +44,13 @@ class Evidence:
     def inside(self, bank: str | None = None) -> Bank:
         """Return the PCRs as the guest's kernel shows them in `bank` (default: `self.bank`)."""
         return self.sysfs.get(bank or self.bank, {})
+
+    @property
+    def judged(self) -> Bank:
+        """The PCRs that logs are held against: the emulator's own, where it tells them."""
+        if self.outside is not None and self.outside_bank == self.bank:
+            return self.outside
+        return self.inside()
 
     def fact(self, *keys: str) -> Any:
         """Return the fact under `keys`, or None where the report lacks it."""
@@ -51,7 +62,9 @@ class Evidence:
         return value
 
 
-def evidence(vtpm: str, report: Frame, outside: Mapping[str, Any] | None) -> Evidence:
+def evidence(
+    vtpm: str, report: Frame, outside: Mapping[str, Any] | None, forecast: Forecast | None = None
+) -> Evidence:
     """Return the evidence in the guest's `report` and in the emulator's answer (None: it has no monitor).
 
     Values that are no hexadecimal numbers are left out; the judge then misses them.
@@ -67,6 +80,7 @@ def evidence(vtpm: str, report: Frame, outside: Mapping[str, Any] | None) -> Evi
         outside_bank=str((outside or {}).get("algorithm", "sha1")),
         sysfs={str(name): _bank(values) for name, values in banks.items()},
         trousers=_bank(trousers) if isinstance(trousers, Mapping) else None,
+        forecast=forecast or _NO_FORECAST,
     )
 
 

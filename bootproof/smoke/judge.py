@@ -9,6 +9,7 @@ from typing import Any
 
 from bootproof.measure import bootlog, compare, imalog
 from bootproof.measure.reader import LogError
+from bootproof.smoke import bootevents
 from bootproof.smoke.evidence import Bank, Evidence
 
 GUEST = "guest"
@@ -23,6 +24,7 @@ _TPM_CHECKS = (
     "sysfs-pcrs",
     "trousers-pcrs",
     "boot-log",
+    "boot-events",
     "ima-log",
     "boot-aggregate",
     "tcsd",
@@ -54,20 +56,23 @@ def judge(evidence: Evidence, wanted: Iterable[str], tpm: str = "1.2") -> list[C
 
 def _judge_one(name: str, evidence: Evidence, tpm: str) -> Check:
     kind, function = CHECKS[name]
-    reason = _not_applicable(name, evidence.vtpm, tpm)
+    reason = _not_applicable(name, evidence, tpm)
     if reason:
         return Check(name, None, reason, kind)
     ok, detail = function(evidence)
     return Check(name, ok, detail, kind)
 
 
-def _not_applicable(name: str, vtpm: str, tpm: str) -> str:
+def _not_applicable(name: str, evidence: Evidence, tpm: str) -> str:
+    vtpm = evidence.vtpm
     if vtpm == "none" and name in _TPM_CHECKS:
         return "this machine has no TPM"
     if tpm == "2.0" and name in _TPM12_CHECKS:
         return "TrouSerS is for TPM 1.2"
     if vtpm != "python" and name in _OUTSIDE_CHECKS:
         return f"the PCRs of --vtpm {vtpm} cannot be read from outside"
+    if name == "boot-events" and not evidence.forecast.applies:
+        return evidence.forecast.source
     return ""
 
 
@@ -118,7 +123,7 @@ def _boot_log(evidence: Evidence) -> Verdict:
         return False, "the guest has no boot log"
     try:
         log = bootlog.parse(evidence.boot_log)
-        rows = compare.compare_boot(log, _judged_bank(evidence), evidence.bank)
+        rows = compare.compare_boot(log, evidence.judged, evidence.bank)
     except (LogError, ValueError) as error:
         return False, f"the boot log cannot be read: {error}"
     wrong = [row.index for row in rows if not row.ok]
@@ -181,17 +186,10 @@ def _compare_ima(evidence: Evidence, bank: str) -> compare.ImaCheck | str:
         return "the guest has no IMA log"
     try:
         entries = imalog.parse(evidence.ima_log)
-        values = _judged_bank(evidence) if bank == evidence.bank else evidence.inside(bank)
+        values = evidence.judged if bank == evidence.bank else evidence.inside(bank)
         return compare.compare_ima(entries, values, bank)
     except (LogError, ValueError) as error:
         return f"the IMA log cannot be read: {error}"
-
-
-def _judged_bank(evidence: Evidence) -> Bank:
-    """Return the PCRs that logs are held against: the emulator's own, where it tells them."""
-    if evidence.outside is not None and evidence.outside_bank == evidence.bank:
-        return evidence.outside
-    return evidence.inside()
 
 
 def _tcsd(evidence: Evidence) -> Verdict:
@@ -280,6 +278,7 @@ CHECKS: Mapping[str, tuple[str, Callable[[Evidence], Verdict]]] = {
     "sysfs-pcrs": (MEASUREMENT, _sysfs_pcrs),
     "trousers-pcrs": (MEASUREMENT, _trousers_pcrs),
     "boot-log": (MEASUREMENT, _boot_log),
+    "boot-events": (MEASUREMENT, bootevents.judge),
     "ima-log": (MEASUREMENT, _ima_log),
     "boot-aggregate": (MEASUREMENT, _boot_aggregate),
     "tcsd": (GUEST, _tcsd),

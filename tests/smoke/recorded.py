@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bootproof.appliance.frames import Frame
-from bootproof.measure import imalog
+from bootproof.measure import bootlog, imalog
+from bootproof.measure.expected import Expected, Forecast, digests
 from bootproof.smoke.evidence import BOOT_LOG, IMA_LOG, Evidence, evidence
 
 BOOT = Path(__file__).resolve().parents[1] / "data" / "boot-6.1-tpm12"
@@ -71,5 +72,16 @@ def good_pcrs() -> dict[str, str]:
     return recorded_pcrs() | {"10": without_violations()[1].hex()}
 
 
+def forecast() -> Forecast:
+    """Return the recorded events as if they had been predicted; PCR 2 holds what is the platform's own."""
+    log = bootlog.parse((BOOT / BOOT_LOG).read_bytes())
+    events = []
+    for event in log.events:
+        kind, known = event.type_name.removeprefix("EV_"), {**digests(b""), **event.digests}
+        text = event.data.rstrip(b"\0").decode() if kind == "ACTION" else event.text
+        events.append(Expected(event.pcr, kind, text, {} if kind == "EVENT_TAG" else known))
+    return Forecast(tuple(events), "a record")
+
+
 def good(vtpm: str = "python") -> Evidence:
-    return evidence(vtpm, report(), {"algorithm": "sha1", "pcrs": good_pcrs()})
+    return evidence(vtpm, report(), {"algorithm": "sha1", "pcrs": good_pcrs()}, forecast())

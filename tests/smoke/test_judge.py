@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from bootproof.measure import imalog, pcr
+from bootproof.measure.expected import Forecast
 from bootproof.recipe import model
 from bootproof.smoke.evidence import Evidence
 from bootproof.smoke.judge import CHECKS, GUEST, MEASUREMENT, Check, judge
@@ -60,6 +61,10 @@ BAD: list[tuple[str, Change, str]] = [
     ("boot-log", outside(4, OTHER), "PCR 4 do not follow"),
     ("boot-log", lambda e: replace(e, boot_log=None), "no boot log"),
     ("boot-log", lambda e: replace(e, boot_log=(e.boot_log or b"")[:-1]), "cannot be read"),
+    ("boot-events", outside(4, OTHER), "PCR 4 (sha1) should be a9fd"),
+    ("boot-events", lambda e: replace(e, boot_log=None), "no boot log"),
+    ("boot-events", lambda e: replace(e, boot_log=(e.boot_log or b"")[:-1]), "cannot be read"),
+    ("boot-events", lambda e: replace(e, forecast=Forecast(None, "it rained")), "no prediction: it rained"),
     ("ima-log", outside(10, OTHER), "PCR 10 is 5555"),
     ("ima-log", lambda e: replace(e, ima_log=None), "no IMA log"),
     ("ima-log", lambda e: replace(e, ima_log=(e.ima_log or b"")[:-1]), "cannot be read"),
@@ -149,6 +154,12 @@ def test_what_does_not_apply_is_said_and_not_failed() -> None:
     assert newer["tcsd"] is None
     assert newer["pcrs"] is None
     assert newer["boot-log"] is True
+
+
+def test_an_image_that_nothing_can_be_told_of_is_not_judged_by_its_events() -> None:
+    evidence = replace(good(), forecast=Forecast(None, "predicted for BIOS only", applies=False))
+    (check, _) = judge(evidence, ["boot-events"])
+    assert (check.ok, check.detail) == (None, "predicted for BIOS only")
 
 
 def test_only_what_the_recipe_asks_for_is_judged() -> None:
