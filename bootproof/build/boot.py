@@ -10,7 +10,14 @@ from pathlib import Path
 from bootproof.build.templates import render
 from bootproof.build.verity import Verity
 
-_TITLES = {"live": "start from the medium", "toram": "copy to memory, then start", "rescue": "rescue shell"}
+_TITLES = {
+    "live": "start from the medium",
+    "toram": "copy to memory, then start",
+    "rescue": "rescue shell",
+    "checker": "check this machine's TCG BIOS",
+    "next": "start from the next device",
+}
+# Entries that start the kernel, and what they add to its command line
 _EXTRA = {"live": (), "toram": ("bootproof.toram",), "rescue": ("bootproof.rescue",)}
 MENU_PATH = "/boot/grub/grub.cfg"
 
@@ -27,7 +34,7 @@ class CommandLine:
     words: tuple[str, ...]
 
     def text(self, entry: str) -> str:
-        """Return the command line of a menu entry."""
+        """Return the command line of a menu entry that starts the kernel."""
         own = (
             f"bootproof.label={self.label}",
             f"bootproof.base={self.base.blocks}:{self.base.root_hash}",
@@ -36,6 +43,11 @@ class CommandLine:
             f"ima_hash={self.ima_hash}",
         )
         return " ".join((*own, *_EXTRA[entry], *self.words))
+
+
+def starting(entries: Sequence[str]) -> list[str]:
+    """Return those entries that start the kernel."""
+    return [entry for entry in entries if entry in _EXTRA]
 
 
 def menu(
@@ -50,7 +62,11 @@ def menu(
 ) -> str:
     """Render the boot menu."""
     rows = [
-        {"id": entry, "title": f"{name}: {_TITLES[entry]}", "command_line": line.text(entry)}
+        {
+            "id": entry,
+            "title": f"{name}: {_TITLES[entry]}",
+            "command_line": line.text(entry) if starting([entry]) else None,
+        }
         for entry in entries
     ]
     values = {"name": name, "title": title, "entries": rows, "default": default, "timeout": timeout}

@@ -17,15 +17,20 @@ def regular_files(deb: Path) -> Iterator[tuple[str, IO[bytes]]]:
     A content can be read until the next one is asked for; a caller that has enough may stop early.
     A package that cannot be read is a `HostError`.
     """
+    for member, content in members(deb):
+        if content is not None:
+            yield member.name.removeprefix("./"), content
+
+
+def members(deb: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """Yield everything in a package, with the content of regular files, as `regular_files` does."""
     command = ["dpkg-deb", "--fsys-tarfile", str(deb)]
     with process.running(command, stdout=-1) as child:
         assert child.stdout is not None
         try:
             with tarfile.open(fileobj=child.stdout, mode="r|") as archive:
                 for member in archive:
-                    content = archive.extractfile(member) if member.isreg() else None
-                    if content is not None:
-                        yield member.name.removeprefix("./"), content
+                    yield member, archive.extractfile(member) if member.isreg() else None
         except tarfile.TarError as error:
             raise process.failure(command, child.wait(), f"{deb}: {error}") from None
         if child.wait() != 0:

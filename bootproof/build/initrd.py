@@ -17,16 +17,16 @@ from typing import Any
 
 from bootproof import process
 from bootproof.build import cpio
+from bootproof.build.compiler import Compiler
 from bootproof.build.debfile import regular_files
 from bootproof.build.layer import Entry
 from bootproof.errors import HostError
 
-# Freestanding, and the same bytes from the same compiler whatever the folder it stands in
 _COMPILE = (
-    "gcc", "-Os", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-ffreestanding", "-fno-stack-protector",
-    "-fno-pie", "-no-pie", "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-fno-ident",
-    "-nostdlib", "-static", "-s", "-Wl,--build-id=none", "-Wl,-z,noexecstack",
+    "-quiet", "-std=gnu11", "-Os", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-fno-ident",
+    "-fno-asynchronous-unwind-tables", "-fcf-protection=none", "-Wall", "-Wextra", "-Werror",
 )  # fmt: skip
+_LINK = ("-static", "-s", "--build-id=none", "-z", "noexecstack")
 APPLETS = (
     "sh", "cat", "cp", "dmesg", "echo", "findfs", "losetup", "ls", "lsmod", "mkdir", "modprobe", "mount",
     "poweroff", "readlink", "reboot", "setsid", "sleep", "switch_root", "umount", "vi",
@@ -34,21 +34,29 @@ APPLETS = (
 _TABLES = ("modules.dep", "modules.alias")  # what busybox's modprobe reads
 
 
-def compile_command(source: Path, target: Path) -> list[str]:
-    """Return the command that makes the dm-verity tool."""
-    return [*_COMPILE, "-o", str(target), str(source)]
+def tool_commands(compiler: Compiler, source: Path, target: Path) -> list[list[str]]:
+    """Return the commands that make the dm-verity tool, which is freestanding."""
+    assembly, made = target.with_suffix(".s"), target.with_suffix(".o")
+    return [
+        compiler.command("cc1", *_COMPILE, *compiler.headers(), "-o", str(assembly), str(source)),
+        compiler.command("as", "-o", str(made), str(assembly)),
+        compiler.command("ld", *_LINK, "-o", str(target), str(made)),
+    ]
 
 
-def build(folder: Path, *, sources: Path, policy: str, kernel: Path, busybox: Path) -> list[str]:
+def build(
+    folder: Path, *, sources: Path, policy: str, kernel: Path, busybox: Path, compiler: Compiler
+) -> list[str]:
     """Write `initrd.img` and `files.json` (its regular files) into `folder`.
 
     `sources` is the project's initrd folder, `kernel` the kernel step's results, `busybox` the
-    busybox-static package.
+    busybox-static package, `compiler` the suite's.
     """
     work = folder / "work"
     work.mkdir()
     tool = work / "verity"
-    process.run(compile_command(sources / "verity.c", tool))
+    for command in tool_commands(compiler, sources / "verity.c", tool):
+        process.run(command)
     record = json.loads((kernel / "initrd.json").read_text())
     nodes: dict[str, cpio.Node] = {
         "dev/console": cpio.character_device(5, 1),

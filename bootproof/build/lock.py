@@ -17,11 +17,13 @@ from typing import Any
 from bootproof.build.files import canonical, write_atomically
 from bootproof.errors import BootproofError, HostError
 
-_FORMAT = 1
+_FORMAT = 2
 _MAX_EPOCH = 2**32 - 1  # squashfs counts seconds in 32 bits
-GROUPS = ("root", "kernel", "boot", "initrd")
+GROUPS = ("root", "kernel", "boot", "initrd", "compiler")
 BOOT_PACKAGES = ("grub-pc-bin",)
 INITRD_PACKAGES = ("busybox-static",)
+# with everything that they need; they compile what we ship, and are not shipped
+COMPILER_PACKAGES = ("cpp", "binutils", "grub-common", "linux-libc-dev")
 # Source: Debian Policy 5.6.1, 5.6.8 and 5.6.12
 _RULES = {
     "name": r"[a-z0-9][a-z0-9+.-]+",
@@ -65,6 +67,7 @@ class Lock:
     kernel: tuple[Package, ...]
     boot: tuple[Package, ...]
     initrd: tuple[Package, ...]
+    compiler: tuple[Package, ...]
 
     @property
     def packages(self) -> tuple[Package, ...]:
@@ -98,11 +101,16 @@ class Wanted:
     @property
     def digest(self) -> str:
         """What a lock remembers of the request it answers."""
-        return hashlib.sha256(canonical([asdict(self), BOOT_PACKAGES, INITRD_PACKAGES]).encode()).hexdigest()
+        request = [asdict(self), BOOT_PACKAGES, INITRD_PACKAGES, COMPILER_PACKAGES]
+        return hashlib.sha256(canonical(request).encode()).hexdigest()
+
+
+class OldLockError(BootproofError):
+    """The lock was written by an older version."""
 
 
 def load(path: Path) -> Lock:
-    """Read a lock file; a file that is none is an error that says so."""
+    """Read a lock file; a file that is none is an error that says so, an old one an `OldLockError`."""
     try:
         return parse(path.read_bytes())
     except FileNotFoundError:
@@ -123,9 +131,13 @@ def parse(raw: bytes) -> Lock:
         body = json.loads(raw)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    _require(
-        isinstance(body, dict) and body.get("format") == _FORMAT, f"it does not have lock format {_FORMAT}"
-    )
+    _require(isinstance(body, dict), f"it does not have lock format {_FORMAT}")
+    if body.get("format") in range(1, _FORMAT):
+        raise OldLockError(
+            f"the lock has format {body['format']}, which was that of an older version",
+            "build without --locked to make a new lock",
+        )
+    _require(body.get("format") == _FORMAT, f"it does not have lock format {_FORMAT}")
     epoch, suite, inputs = body.get("epoch"), body.get("suite"), body.get("inputs")
     _require(type(epoch) is int and 0 <= epoch <= _MAX_EPOCH, "epoch is not a number of seconds")
     _require(_is_text(suite, r"[a-z]+"), "suite is not the name of a suite")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bootproof import __version__, process
-from bootproof.build.boot import CommandLine
+from bootproof.build.boot import CommandLine, starting
 from bootproof.build.files import sha256_of
 from bootproof.build.lock import Lock
 from bootproof.recipe import Recipe, canonical
@@ -21,11 +21,8 @@ _FORMAT = 1
 _TOOLS = {
     "mmdebstrap": ["mmdebstrap", "--version"],
     "squashfs-tools": ["mksquashfs", "-version"],
-    "gcc": ["gcc", "--version"],
-    "binutils": ["ld", "--version"],
     "kmod": ["depmod", "--version"],
     "zstd": ["zstd", "--version"],
-    "grub-mkimage": ["grub-mkimage", "--version"],
 }  # fmt: skip
 
 
@@ -42,7 +39,7 @@ def describe(
         "recipe": recipe.name,
         "suite": recipe.suite,
         "label": line.label,
-        "command_lines": {entry: line.text(entry) for entry in recipe.menu.entries},
+        "command_lines": {entry: line.text(entry) for entry in starting(recipe.menu.entries)},
         "layers": {"base": vars(line.base), "product": vars(line.product)},
         "iso": {path: sha256_of(source) for path, source in sorted(content.items())},
         "files": {name: json.loads(path.read_text()) for name, path in listed.items()},

@@ -76,7 +76,12 @@ class Builder:
         """Return the lock in force: the one beside the image if it fits the recipe, else a new one."""
         path = self.folder / "packages.lock"
         if self.settings.locked or (path.exists() and not self.settings.update):
-            lock = locks.load(path)
+            try:
+                lock = locks.load(path)
+            except locks.OldLockError:
+                if self.settings.locked:
+                    raise
+                return self._new_lock(path)
             if lock.inputs == self.wanted.digest:
                 return lock
             if self.settings.locked:
@@ -84,6 +89,9 @@ class Builder:
                     f"{path} was made for other packages, suite or kernel than {self.recipe.name} has now",
                     "build without --locked to make a new lock",
                 )
+        return self._new_lock(path)
+
+    def _new_lock(self, path: Path) -> Lock:
         lock = self._resolve()
         lock.save(path)
         return lock
@@ -107,7 +115,9 @@ class Builder:
         """Download what is missing, if there is a step that will need it, and make sure that there is room
         for its work.
         """
-        if all(self.store.has(step) for step in (plan.tree, plan.kernel, plan.grub, plan.initrd)):
+        if all(
+            self.store.has(step) for step in (plan.tree, plan.kernel, plan.compiler, plan.grub, plan.initrd)
+        ):
             return
         require_room(plan.lock, self.settings.output, with_tree=not self.store.has(plan.tree))
         if self.debs.missing(plan.lock.packages):

@@ -141,24 +141,43 @@ class Plan:
         return Step("files", "own files and overlays", inputs, work, code=code_used, needs=needs)
 
     @cached_property
+    def compiler(self) -> Step:
+        """What compiles the boot loader's parts and the initrd's tool, of the same suite as all else."""
+        packages = self.lock.compiler
+
+        def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
+            from bootproof.build import compiler
+
+            debs = [self.debs.verified(package) for package in packages]
+            count = compiler.collect(debs, folder / "compiler.tar")
+            return [f"{count} files"]
+
+        inputs = {"packages": {package.name: package.sha256 for package in packages}}
+        return Step("compiler", "the suite's compiler", inputs, work, code=("compiler", "debfile"))
+
+    @cached_property
     def initrd(self) -> Step:
         sources, policy, busybox = self.project / "initrd", self.recipe.ima.policy, self.lock.initrd[0]
         used = (sources / "init", sources / "verity.c", sources / "ima-policy" / policy)
         inputs = {
             "sources": {str(path.relative_to(sources)): sha256_of(path) for path in used},
-            "busybox": busybox.sha256, "tools": toolchain.versions("gcc", "linux-libc-dev", "zstd", "kmod"),
+            "busybox": busybox.sha256, "tools": toolchain.versions("zstd", "kmod"),
         }  # fmt: skip
 
         def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
-            from bootproof.build import initrd
+            from bootproof.build import compiler, initrd
 
             kernel = results["kernel"]
             for name in ("initrd.json", "modules.tar"):
                 checked(kernel, name)
             deb = self.debs.verified(busybox)
-            return initrd.build(folder, sources=sources, policy=policy, kernel=kernel, busybox=deb)
+            with compiler.unpacked(checked(results["compiler"], "compiler.tar")) as tools:
+                return initrd.build(
+                    folder, sources=sources, policy=policy, kernel=kernel, busybox=deb, compiler=tools
+                )
 
-        code, needs = ("initrd", "cpio", "debfile"), {"kernel": self.kernel}
+        code = ("initrd", "cpio", "debfile", "compiler")
+        needs = {"kernel": self.kernel, "compiler": self.compiler}
         return Step("initrd", "initrd", inputs, work, code=code, needs=needs)
 
     @cached_property
@@ -168,15 +187,17 @@ class Plan:
         inputs = {
             "package": package.sha256,
             "sources": {str(path.relative_to(sources)): sha256_of(path) for path in used},
-            "tools": toolchain.versions("grub-common", "gcc", "binutils"),
-        }  # fmt: skip
+        }
 
-        def work(folder: Path, _: Mapping[str, Path]) -> list[str]:
-            from bootproof.build import grubima
+        def work(folder: Path, results: Mapping[str, Path]) -> list[str]:
+            from bootproof.build import compiler, grubima
 
-            return grubima.build(folder, deb=self.debs.verified(package), sources=sources)
+            deb = self.debs.verified(package)
+            with compiler.unpacked(checked(results["compiler"], "compiler.tar")) as tools:
+                return grubima.build(folder, deb=deb, sources=sources, compiler=tools)
 
-        return Step("grub", "GRUB-IMA", inputs, work, code=("grubima", "debfile"))
+        code, needs = ("grubima", "debfile", "compiler"), {"compiler": self.compiler}
+        return Step("grub", "GRUB-IMA", inputs, work, code=code, needs=needs)
 
     def iso(self, base: Path, own: Path) -> Step:
         """Return the last step; the root hashes of the finished layers `base` and `own` are part of what

@@ -18,7 +18,7 @@ from debian.deb822 import Deb822
 
 from bootproof import process
 from bootproof.build.archives import KEYRING, Archives
-from bootproof.build.lock import BOOT_PACKAGES, INITRD_PACKAGES, Lock, Package, Wanted
+from bootproof.build.lock import BOOT_PACKAGES, COMPILER_PACKAGES, INITRD_PACKAGES, Lock, Package, Wanted
 from bootproof.errors import BootproofError, HostError
 
 _MINBASE = ("?essential", "?priority(required)", "apt")
@@ -37,6 +37,7 @@ def resolve(wanted: Wanted, archives: Archives, folder: Path) -> Lock:
         "kernel": [apt.kernel_image(wanted.kernel)],
         "boot": list(BOOT_PACKAGES),
         "initrd": list(INITRD_PACKAGES),
+        "compiler": apt.closure(COMPILER_PACKAGES),
     }
     known = apt.records({spec for group in names.values() for spec in group}, archives)
     groups = {group: tuple(sorted(known[spec] for spec in specs)) for group, specs in names.items()}

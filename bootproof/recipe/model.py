@@ -16,7 +16,7 @@ Init = Literal["systemd", "serial"]
 Variant = Literal["minbase", "extract"]
 ImaPolicy = Literal["exec", "full"]
 ImaHash = Literal["sha1", "sha256"]
-MenuEntry = Literal["live", "toram", "rescue"]
+MenuEntry = Literal["live", "toram", "rescue", "checker", "next"]
 Compression = Literal["zstd", "gzip", "xz", "lz4"]
 Check = Literal[
     "pcrs",
@@ -120,8 +120,9 @@ class Menu(_Table):
         "seconds until the default entry starts; 0 starts it at once", default=3, ge=0, le=600
     )
     entries: tuple[MenuEntry, ...] = _says(
-        "what is offered, in order: live (from the medium), toram (copied to memory), rescue (a shell)",
-        default=("live", "toram", "rescue"), min_length=1,
+        "what is offered, in order: live (from the medium), toram (copied to memory), rescue (a shell), "
+        "checker (of the TCG BIOS), next (device)",
+        default=("live", "toram", "checker", "rescue", "next"), min_length=1,
     )  # fmt: skip
     default: MenuEntry = _says("the entry that starts by itself; one of `menu.entries`", default="live")
 

@@ -7,8 +7,12 @@
 #ifndef BOOTPROOF_ABI_H
 #define BOOTPROOF_ABI_H
 
-#include <stddef.h>
-#include <stdint.h>
+/* There is no library, nor its headers: the compiler knows these types by itself. */
+typedef __UINT8_TYPE__ uint8_t;
+typedef __UINT16_TYPE__ uint16_t;
+typedef __UINT32_TYPE__ uint32_t;
+typedef __SIZE_TYPE__ size_t;
+#define NULL ((void *)0)
 
 #if GRUB_ABI == 206
 #define TYPES_INSERTED 0

@@ -195,7 +195,7 @@ static struct result check_shutdown(void)
 
 static struct result leave_shutdown_out(void)
 {
-	return (struct result){LEFT_OUT, "left out: nothing could start after it (tcgbios shutdown)", 0};
+	return (struct result){LEFT_OUT, "left out (tcgbios shutdown does it)", 0};
 }
 
 static int report(const char *name, struct result result)

@@ -27,6 +27,19 @@ const char *measure_tpm_name(void)
 	return names[failure ? TPM_BROKEN : kind];
 }
 
+const char *measure_summary(void)
+{
+	static const char *const summaries[] = {
+		"no TPM, nothing is measured",
+		"the TPM is off, nothing is measured",
+		"measured into the TPM 1.2",
+		"measured into the TPM 2.0",
+		"the TPM fails",
+	};
+
+	return summaries[failure ? TPM_BROKEN : kind];
+}
+
 grub_err_t measure_state(void)
 {
 	return failure ? fail("what came before", "") : GRUB_ERR_NONE;

@@ -13,6 +13,9 @@ void measure_begin(void);
 /* What kind of TPM it is, for people and for menus. */
 const char *measure_tpm_name(void);
 
+/* What is measured into, in words. */
+const char *measure_summary(void);
+
 /* Measures data into a PCR, as an event whose text is `what`, then `name`. */
 grub_err_t measure(uint32_t pcr, const char *what, const char *name, const void *data, size_t size);
 

@@ -100,6 +100,8 @@ static grub_err_t measure_string(char *text, unsigned type)
 	case STRING_COMMAND:
 		return measure(MENU_PCR, "grub_cmd: ", text, text, size);
 	case STRING_KERNEL:
+		grub_printf("GRUB-IMA: %s\n", measure_summary());
+		grub_refresh();
 		return measure(LOADED_PCR, "kernel_cmdline: ", text, text, size);
 	default:
 		return measure(LOADED_PCR, "module_cmdline: ", text, text, size);

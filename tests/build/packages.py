@@ -19,7 +19,7 @@ def package(content: bytes, name: str = "one", archive: str = "debian") -> Packa
 
 def lock(*packages: Package, inputs: str = "digest", suite: str = "trixie") -> Lock:
     """Return a lock with the same packages for every use."""
-    return Lock(suite, inputs, 1_700_000_000, packages, packages, packages, packages)
+    return Lock(suite, inputs, 1_700_000_000, packages, packages, packages, packages, packages)
 
 
 def real_deb(folder: Path, name: str, files: dict[str, bytes]) -> Path:

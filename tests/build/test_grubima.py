@@ -11,11 +11,14 @@ import pytest
 
 from bootproof import process
 from bootproof.build import grubima
+from bootproof.build.compiler import Compiler
 from bootproof.errors import HostError
 
 from .packages import real_deb
 
 GRUB = Path(__file__).parents[2] / "grub"
+HOST = Compiler(Path("/"))  # a suite's own is made of packages, in test_real_builds
+LOADER = "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 INFO = "usr/lib/grub/i386-pc/modinfo.sh"
 # what GRUB's kernel and its modules boot, crypto and verifiers give to other modules (2.06 and 2.12)
 EXPORTED = {
@@ -27,31 +30,32 @@ EXPORTED = {
 
 
 def test_the_command_for_grubs_core() -> None:
-    command = grubima.mkimage_command(Path("mods"), Path("early.cfg"), Path("out.img"))
-    assert command[:11] == [
-        "grub-mkimage", "-O", "i386-pc-eltorito", "-d", "mods", "-p", "/boot/grub", "-c", "early.cfg",
-        "-o", "out.img",
+    command = grubima.mkimage_command(HOST, Path("mods"), Path("early.cfg"), Path("out.img"))
+    assert command[:3] == [LOADER, "--library-path", "/usr/lib/x86_64-linux-gnu:/lib/x86_64-linux-gnu"]
+    assert command[3:14] == [
+        "/usr/bin/grub-mkimage", "-O", "i386-pc-eltorito", "-d", "mods", "-p", "/boot/grub",
+        "-c", "early.cfg", "-o", "out.img",
     ]  # fmt: skip
-    assert command[11] == "ima" and {"iso9660", "biosdisk", "linux", "search"} <= set(command[12:])
+    assert {"ima", "iso9660", "biosdisk", "linux", "search"} <= set(command[14:])
 
 
 def test_a_package_without_grub(tmp_path: Path) -> None:
     deb = real_deb(tmp_path, "other", {"usr/share/doc/x": b"x"})
     with pytest.raises(HostError, match="there is no GRUB for BIOS in"):
-        grubima.build(tmp_path, deb=deb, sources=GRUB)
+        grubima.build(tmp_path, deb=deb, sources=GRUB, compiler=HOST)
 
 
 def test_a_grub_the_module_is_not_made_for_is_named(tmp_path: Path) -> None:
     deb = real_deb(tmp_path, "grub-pc-bin", {INFO: b'grub_version="2.14"\n'})
     with pytest.raises(HostError, match=r"has GRUB 2\.14; the measuring module is made for 2\.06 or 2\.12"):
-        grubima.build(tmp_path, deb=deb, sources=GRUB)
+        grubima.build(tmp_path, deb=deb, sources=GRUB, compiler=HOST)
 
 
 @pytest.mark.parametrize("abi", grubima.ABI.values())
 def test_the_module_needs_only_what_grub_has(tmp_path: Path, abi: int) -> None:
     modules = tmp_path / "modules"
     modules.mkdir()
-    grubima._add_module(modules, GRUB / "module", tmp_path, abi)
+    grubima.add_module(HOST, modules, GRUB / "module", tmp_path, abi)
     listed = process.run(["nm", modules / "ima.mod"]).stdout.decode().splitlines()
     assert {line.split()[1] for line in listed if line.split()[0] == "U"} <= EXPORTED
     assert {"grub_mod_init", "grub_mod_fini"} <= {line.split()[-1] for line in listed}
@@ -65,13 +69,13 @@ def test_a_module_for_another_grub_is_other_bytes(tmp_path: Path) -> None:
     for abi in grubima.ABI.values():
         folder = tmp_path / str(abi)
         folder.mkdir()
-        grubima._add_module(folder, GRUB / "module", folder, abi)
+        grubima.add_module(HOST, folder, GRUB / "module", folder, abi)
         made.append((folder / "ima.mod").read_bytes())
     assert made[0] != made[1]
 
 
 def test_the_stages_have_their_sizes_and_their_marks(tmp_path: Path) -> None:
-    cd, mbr = (grubima._stage(GRUB / "stages", tmp_path, name) for name in ("cd", "mbr"))
+    cd, mbr = (grubima.stage(HOST, GRUB / "stages", tmp_path, name) for name in ("cd", "mbr"))
     assert len(cd) == grubima.STAGES_SIZE
     assert cd[8:64] == bytes(56)  # for the boot information table
     assert len(mbr) == grubima.BOOT_CODE_SIZE

@@ -46,7 +46,7 @@ BAD = {
     "no JSON": b"{",
     "a list": b"[]",
     "too deep": b"[" * 100_000,
-    "other format": body(lambda it: it.update(format=2)),
+    "other format": body(lambda it: it.update(format=99)),
     "no format": body(lambda it: it.pop("format")),
     "no epoch": body(lambda it: it.pop("epoch")),
     "infinite epoch": body(lambda it: it.update(epoch=float("inf"))),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bootproof.build.lock import GROUPS
 from bootproof.build.settings import cache_folder
 
 from .bench import BUILDER, Bench, Said
@@ -34,7 +35,7 @@ def ready(bench: Bench, packages: Path) -> Bench:
     shutil.copy(packages / "minimal" / "packages.lock", bench.output / "minimal")
     needed = json.loads((packages / "minimal" / "packages.lock").read_text())
     (bench.cache / "debs").mkdir(parents=True)
-    for group in ("root", "kernel", "boot", "initrd"):
+    for group in GROUPS:
         for row in needed[group]:
             name = f"{row['sha256']}.deb"
             shutil.copy(cache_folder() / "debs" / name, bench.cache / "debs" / name)

@@ -28,7 +28,7 @@ def test_a_missing_tool_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch
     assert found["zstd"].state == "missing"
     assert found["zstd"].remedy.endswith("apt-get install --no-install-recommends zstd")
     assert (found["swtpm"].state, "(only for test)" in found["swtpm"].detail) == ("note", True)
-    assert found["gcc"].state == "ok"
+    assert found["depmod"].state == "ok"
 
 
 def test_a_tool_not_from_a_package_is_fine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,14 +13,15 @@ from tests.recipe.conftest import ROOT, Kitchen
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "recipes.md"
 
+ENTRIES = "live, toram, rescue, checker, next"
 SINGLE_FAULTS = [
     ("[menu]\ntimout = 3", "menu.timout", 'unknown key; did you mean "timeout"?', "title, timeout"),
     ("kernl = 3", "kernl", 'unknown key; did you mean "kernel"?', "suite, mirror, init"),
     ('[menu]\ntimeout = "3"', "menu.timeout", 'must be a whole number, not "3"', "0 to 600"),
     ("[menu]\ntimeout = 601", "menu.timeout", "601 is not allowed", "0 to 600"),
     ("[menu]\ntimeout = true", "menu.timeout", "must be a whole number, not true", "0 to 600"),
-    ("[menu]\nentries = []", "menu.entries", "must not be empty", "live, toram, rescue"),
-    ('[menu]\nentries = "live"', "menu.entries", 'must be a list, not "live"', "live, toram, rescue"),
+    ("[menu]\nentries = []", "menu.entries", "must not be empty", ENTRIES),
+    ('[menu]\nentries = "live"', "menu.entries", 'must be a list, not "live"', ENTRIES),
     ("menu = 3", "menu", "must be a table, not 3", "title, timeout, entries, default"),
     ("suite = 13", "suite", "13 is not allowed", "trixie, bookworm"),
     ('suite = "sid"', "suite", '"sid" is not allowed', "trixie, bookworm"),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bootproof.tpm.persistence.store import Kind, StateDirectory
-from tests.live.test_init import build
+from tests.live.machines import build
 from tests.tpm.client.constants import SRK, WELL_KNOWN, Entity
 from tests.tpm.client.keys import load_key2
 from tests.tpm.client.pcr import PcrInfo, Selection, composite_digest

@@ -24,7 +24,7 @@ from bootproof.launch.machine import Machine
 from bootproof.launch.session import Places, running_machine
 from bootproof.tpm.service import device
 from bootproof.tpm.service.device import Device, DeviceError, new_proxy_device, open_device
-from tests.live.test_init import Console, build
+from tests.live.machines import Console, build
 from tests.tpm.conftest import PATIENCE, ROOT, STATE, exchange, request
 
 PCR_READ = request(0x15, "00000000")
