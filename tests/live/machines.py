@@ -51,7 +51,7 @@ class Console:
         return self._read_to(lambda: "\n" in self.seen[self.seen.index(text) :], text, "\n")
 
     def see(self, text: str) -> str:
-        """Read on until `text` has come, which may be a prompt or part of a menu; return everything before."""
+        """Read on until `text` has come, say of a prompt or in a menu; return everything before it."""
         return self._read_to(lambda: True, text, text)
 
     def _read_to(self, complete: Callable[[], bool], text: str, end: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.smoke.test_images import builder, smoke
+from tests.smoke.test_images import DISK, DISK_20, builder, flip_bit, lent, smoke, span, tampered
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(1800)]
 TPMS = (("python", "1.2"), ("swtpm", "1.2"), ("swtpm", "2.0"), ("none", "1.2"))
@@ -38,3 +38,30 @@ def test_image_passes(recipe: Path, media: str, vtpm: str, tpm: str, output: Pat
     code, result, said = smoke(recipe, output, *options)
     assert code == 0, said
     assert any(check["ok"] for check in result["checks"])
+
+
+@pytest.mark.parametrize(
+    ("part", "options"),
+    [
+        ("MBR", DISK),
+        ("partition table", DISK),
+        ("catalog", []),
+        ("stage 2", []),
+        ("stage 2", DISK_20),
+        ("core", DISK_20),
+        ("menu", ["--vtpm", "swtpm", "--tpm", "2.0"]),
+        ("kernel", []),
+    ],
+)
+def test_a_changed_part_is_named(part: str, options: list[str], tmp_path: Path) -> None:
+    tampered(part, options, tmp_path)
+
+
+@pytest.mark.parametrize("place", [0.25, 0.5, 0.75])
+def test_grub_with_a_changed_bit_stops_or_is_named(place: float, tmp_path: Path) -> None:
+    iso = lent("minimal", tmp_path / "given")
+    start, size = span(iso, "/boot/grub/eltorito.img")
+    flip_bit(iso, start + int(size * place))
+    code, result, said = smoke(iso, tmp_path / "out")
+    assert code in (12, 13, 15), said
+    assert code != 15 or "'GRUB core'" in said + str(result)

@@ -82,9 +82,7 @@ ABSENT: Final = (
         "no redirected input and output",
         owner_right=7,
     ),
-    Absent(
-        Ord.GET_CAPABILITY_SIGNED, "TPM_GetCapabilitySigned", "28.1", "deleted", "had no use", handles=1
-    ),
+    Absent(Ord.GET_CAPABILITY_SIGNED, "TPM_GetCapabilitySigned", "28.1", "deleted", "had no use", handles=1),
     Absent(
         Ord.GET_ORDINAL_AUDIT_STATUS,
         "TPM_GetOrdinalAuditStatus",
