@@ -16,13 +16,15 @@ from bootproof.measure.predictionerror import PredictionError
 
 
 def to_data(prediction: Prediction) -> dict[str, Any]:
-    """Return lists, dictionaries, text and numbers; digests and PCR values in hex."""
+    """Return lists, dictionaries, text and numbers; digests and PCR values in hex. What is in it does not
+    depend on the order of a dictionary.
+    """
     places: dict[tuple[Any, ...], int] = {}
     events: list[dict[str, Any]] = []
     bios: dict[str, Any] = {}
-    for medium, ways in prediction.events.items():
+    for medium, ways in sorted(prediction.events.items()):
         bios[medium] = {}
-        for entry, expected in ways.items():
+        for entry, expected in sorted(ways.items()):
             for event in expected:
                 if _key(event) not in places:
                     places[_key(event)] = len(events)

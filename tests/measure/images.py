@@ -26,6 +26,10 @@ menuentry "x: rescue" --id rescue --unrestricted {
 menuentry "x: check" --id checker {
     tcgbios
 }
+
+menuentry "x: again" --id again {
+    linux /live/vmlinuz again
+}
 """
 CORE_SECTORS = 37  # of 2048 bytes: two whole pieces and five sectors
 FILES = {
