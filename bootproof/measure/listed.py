@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bootproof.measure.expected import ALGORITHMS, Expected, replay
-from bootproof.measure.prediction import Prediction
+from bootproof.measure.prediction import MEDIA, Prediction
 from bootproof.measure.predictionerror import PredictionError
 
 
@@ -52,7 +52,7 @@ def from_data(data: Any) -> Prediction:
             for medium, entries in data["bios"].items()
         }
         prediction = Prediction(data["default"], ways)
-        sound = to_data(prediction) == data
+        sound = to_data(prediction) == data and set(ways) == set(MEDIA) and isinstance(data["default"], str)
     except (LookupError, TypeError, ValueError, AttributeError):
         sound = False
     if not sound:
@@ -72,4 +72,5 @@ def row(event: Expected) -> dict[str, Any]:
 
 def _expected(row: Any) -> Expected:
     found = {name: bytes.fromhex(row[name]) for name in ALGORITHMS if name in row}
+    row["text"].encode()  # a lone surrogate is an error here, not when it is compared
     return Expected(row["pcr"], row["kind"], row["text"], found)

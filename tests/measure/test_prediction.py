@@ -8,6 +8,7 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -180,7 +181,27 @@ def test_a_changed_word_of_a_command_line_is_told_by_all_that_hold_it(
 def test_it_comes_back_from_the_manifest(known: Prediction) -> None:
     data = json.loads(json.dumps(listed.to_data(known), sort_keys=True))
     assert listed.from_data(data) == known
-    data["events"][-1]["sha1"] = "00" * 20
+
+
+def damages() -> dict[str, Callable[[dict[str, Any]], object]]:
+    return {
+        "a digest": lambda data: data["events"][-1].update(sha1="00" * 20),
+        "a digest's size": lambda data: data["events"][-1].update(sha1="00"),
+        "a text": lambda data: data["events"][-1].update(text="\ud800"),
+        "no text": lambda data: data["events"][-1].update(text=None),
+        "a PCR": lambda data: data["events"][-1].update(pcr=99),
+        "a value": lambda data: data["bios"]["cd"]["live"]["pcrs"]["sha1"].update({"4": "00" * 20}),
+        "a medium": lambda data: data["bios"].pop("disk"),
+        "an entry": lambda data: data["bios"]["cd"]["live"].pop("events"),
+        "a place": lambda data: data["bios"]["cd"]["live"]["events"].append(999),
+        "the default": lambda data: data.update(default=[]),
+    }
+
+
+@pytest.mark.parametrize("damage", damages())
+def test_a_damaged_manifest_is_refused(known: Prediction, damage: str) -> None:
+    data = json.loads(json.dumps(listed.to_data(known)))
+    damages()[damage](data)
     with pytest.raises(PredictionError, match="damaged"):
         listed.from_data(data)
 
