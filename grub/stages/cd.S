@@ -16,6 +16,8 @@
 .set CORE,        0x8000        # where GRUB's core expects itself to be; its first sector is not run
 .set CORE_ENTRY,  CORE + 0x200
 .set PIECE,       16            # sectors of 2048 bytes that are read and measured at a time
+.set UPDATE_SIZE, 29 + 1024     # of TPM2_SequenceUpdate
+.set UPDATE_HEAD, 8 + 29        # its input block without the data
 
 .globl _start
 _start:
@@ -186,8 +188,6 @@ start_request:                                  # TPM2_HashSequenceStart, all ba
         be16    0
         be16    0x10
 
-.set UPDATE_HEAD, 8 + 29
-.set UPDATE_SIZE, 29 + 1024
 update_request:                                 # TPM2_SequenceUpdate
         input_block UPDATE_SIZE
         be16    0x8002

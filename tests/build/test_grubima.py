@@ -90,3 +90,12 @@ def test_the_stages_and_the_module_agree_on_the_hand_over() -> None:
         there = re.search(rf"^\.set {name},\s+(0x\w+)", stages, re.MULTILINE)
         here = re.search(rf"^#define {name} .*?(0x[0-9a-f]+)", module, re.MULTILINE)
         assert there and here and int(there[1], 16) == int(here[1], 16), name
+
+
+@pytest.mark.parametrize("name", ["cd", "mbr"])
+def test_a_stage_uses_nothing_of_the_interrupt_table(tmp_path: Path, name: str) -> None:
+    """The assembler takes a number that is set too late for an address, and that is there."""
+    grubima.stage(HOST, GRUB / "stages", tmp_path, name)
+    command = ["objdump", "-d", "-M", "intel", "-m", "i8086", tmp_path / f"{name}.elf"]
+    used = re.findall(r"ds:0x([0-9a-f]+)", process.run(command).stdout.decode())
+    assert used and all(int(address, 16) >= 0x500 for address in used)
